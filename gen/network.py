@@ -1,0 +1,248 @@
+"""A network in integers only: what the importer makes and everything else reads.
+
+A :class:`Network` is a chain of layers. Each layer is a frozen value that knows its input and output
+:class:`Tensor`; the golden model computes it, the folding solver prices it, the hardware implements it.
+Data flow in stream order: row by row, position by position, channel 0 first.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from .bits import BIPOLAR, Values
+
+__all__ = ["Conv", "Flatten", "Lookup", "Network", "Pool", "Tensor", "Threshold", "TopK"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Shape of one frame between two layers, and the integers in it."""
+
+    height: int
+    width: int
+    channels: int
+    values: Values
+
+    @property
+    def shape(self):
+        """(height, width, channels)."""
+        return self.height, self.width, self.channels
+
+    @property
+    def positions(self):
+        """Pixels a frame."""
+        return self.height * self.width
+
+    def __str__(self):
+        return f"{self.height}x{self.width}x{self.channels} {self.values}"
+
+
+def _windowed(size, kernel, stride, before, after):
+    return (size + before + after - kernel) // stride + 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    name: str
+    input: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Sliding(_Layer):
+    """A layer that looks through a window: ``stride`` is (y, x), ``pads`` is (top, left, bottom, right)."""
+
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def _positions(self):
+        top, left, bottom, right = self.pads
+        return (_windowed(self.input.height, self.kernel[0], self.stride[0], top, bottom),
+                _windowed(self.input.width, self.kernel[1], self.stride[1], left, right))
+
+    def __post_init__(self):
+        if min(self._positions()) < 1:
+            raise ValueError(f"{self.name}: a {self.kernel} window with pads {self.pads} does not fit "
+                             f"into {self.input}")
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup(_Layer):
+    """Input quantiser: ``table[channel, byte]`` for every 8-bit pixel value; one row serves all channels."""
+
+    table: np.ndarray
+    values: Values
+
+    @property
+    def output(self):
+        """Tensor after the table."""
+        return Tensor(*self.input.shape, self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(_Sliding):
+    """Convolution without bias; a dense layer is a 1x1 convolution of a 1x1 image.
+
+    Parameters
+    ----------
+    weights : int array, shape (outputs, channels, kernel height, kernel width)
+        Signed integers.
+    weight_values : Values
+        Declared type of the weights: bipolar, ternary or integer.
+    pad_value : int
+        What lies outside the image. 0 is exact for bipolar data, too: a third symbol, which adds nothing.
+    """
+
+    weights: np.ndarray = None
+    weight_values: Values = BIPOLAR
+    pad_value: int = 0
+
+    @property
+    def kernel(self):
+        """(height, width) of the window."""
+        return self.weights.shape[2:]
+
+    @property
+    def fan_in(self):
+        """Products per output."""
+        return int(np.prod(self.weights.shape[1:]))
+
+    @property
+    def macs(self):
+        """Multiply-accumulates per frame."""
+        return self.output.positions * self.weights.size
+
+    @property
+    def padded(self):
+        """Whether the window ever leaves the image."""
+        return any(self.pads)
+
+    @cached_property
+    def bounds(self):
+        """Least and greatest accumulator value of every output, int64, shape (2, outputs)."""
+        values = self.input.values
+        lo, hi = values.lo, values.hi
+        if self.padded:
+            lo, hi = min(lo, self.pad_value), max(hi, self.pad_value)
+        rows = self.weights.reshape(len(self.weights), -1).astype(np.int64)
+        positive, negative = rows.clip(min=0).sum(1), rows.clip(max=0).sum(1)
+        return np.stack([positive * lo + negative * hi, positive * hi + negative * lo])
+
+    @cached_property
+    def output(self):
+        """Tensor of the accumulators."""
+        lo, hi = self.bounds
+        return Tensor(*self._positions(), len(self.weights), Values(int(lo.min()), int(hi.max())))
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold(_Layer):
+    """Requantisation: each output is ``values.lo + values.step * count``.
+
+    ``count`` is the number of ``thresholds[channel]`` that the input has reached (``>=``); where ``flip[channel]``
+    is set, the number that it has not.
+
+    Parameters
+    ----------
+    thresholds : int64 array, shape (channels, values.levels - 1)
+        Ascending in each row.
+    flip : bool array, shape (channels,)
+        Channels that fall as their input rises. The importer negates the filter instead wherever the
+        threshold directly follows a convolution, so that only thresholds after pooling are flipped.
+    """
+
+    thresholds: np.ndarray
+    flip: np.ndarray
+    values: Values
+
+    @property
+    def output(self):
+        """Tensor of the activations."""
+        return Tensor(*self.input.shape, self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(_Sliding):
+    """Maximum or sum over a window. Padding never wins a maximum and adds nothing to a sum."""
+
+    kernel: tuple[int, int] = (2, 2)
+    kind: str = "max"
+
+    @property
+    def output(self):
+        """Tensor after pooling."""
+        values, area = self.input.values, self.kernel[0] * self.kernel[1]
+        if self.kind == "sum":
+            lo, hi = values.lo * area, values.hi * area
+            values = Values(min(lo, 0), max(hi, 0)) if any(self.pads) else Values(lo, hi)
+        return Tensor(*self._positions(), self.input.channels, values)
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten(_Layer):
+    """The frame as one position whose channels are all values in stream order. Costs nothing."""
+
+    @property
+    def output(self):
+        """Tensor of one position."""
+        return Tensor(1, 1, int(np.prod(self.input.shape)), self.input.values)
+
+
+@dataclass(frozen=True, eq=False)
+class TopK(_Layer):
+    """Channel numbers of the ``k`` largest scores, best first; the lower channel wins a tie."""
+
+    k: int = 1
+
+    @property
+    def output(self):
+        """Tensor of channel numbers."""
+        return Tensor(1, 1, self.k, Values(0, max(1, self.input.channels - 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A chain of layers from 8-bit pixels to scores.
+
+    Parameters
+    ----------
+    name : str
+        A safe identifier: it becomes file, folder and module names.
+    layers : tuple
+        The first layer's input is the image: (height, width, channels) of unsigned bytes.
+    scale, offset : float64 arrays, shape (classes,)
+        ``score * scale + offset`` is what the original graph puts out.
+    metadata : dict
+        What the model file says of itself: ``dataset``, ``trained``, ``accuracy`` where known.
+    """
+
+    name: str
+    layers: tuple
+    scale: np.ndarray
+    offset: np.ndarray
+    metadata: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for before, after in zip(self.layers, self.layers[1:], strict=False):
+            if before.output != after.input:
+                raise ValueError(f"{after.name} takes {after.input}, but {before.name} gives {before.output}")
+
+    @property
+    def input(self):
+        """Tensor of the image."""
+        return self.layers[0].input
+
+    @property
+    def output(self):
+        """Tensor of the scores, or of class numbers."""
+        return self.layers[-1].output
+
+    @property
+    def untrained(self):
+        """Whether the model file calls its weights untrained."""
+        return self.metadata.get("trained") == "false"
+
+    @property
+    def macs(self):
+        """Multiply-accumulates per frame."""
+        return sum(layer.macs for layer in self.layers if isinstance(layer, Conv))
