@@ -1,0 +1,70 @@
+# What a user does here. Every target prepares .venv itself, with no more in it than the target needs.
+
+NET    ?= bvgg16
+BOARD  ?= zcu102
+FRAMES ?= 10
+SIM    ?= verilator
+WAVES  ?=
+ARGS   ?=
+
+PYTHON ?= python3
+JOBS   ?= 2
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+.PHONY: help build sim test bench lint env clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make build NET=$(NET) BOARD=$(BOARD)   generate Verilog into rtl_out/$(NET)-$(BOARD)"
+	@echo "                                   NET is a name or path/to/model.onnx; ARGS=\"--target-fps 20000\" and so on"
+	@echo "make sim FRAMES=$(FRAMES) SIM=$(SIM)     simulate that build against the golden model; SIM=icarus, WAVES=1"
+	@echo "make test                          the whole test suite"
+	@echo "make bench                         synthesise units with Yosys, compare with the cost model"
+	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
+
+build: $(VENV)/.gen
+	@$(RUN) -m gen.build --net $(NET) --board $(BOARD) $(ARGS)
+
+sim: $(VENV)/.sim
+	@$(RUN) -m sim.run --net $(NET) --board $(BOARD) --frames $(FRAMES) --simulator $(SIM) $(if $(WAVES),--waves)
+
+test: $(VENV)/.all
+	$(RUN) -m pytest -n $(JOBS) $(ARGS)
+
+bench: $(VENV)/.gen
+	$(RUN) -m gen.calibrate $(ARGS)
+
+lint: $(VENV)/.all
+	$(VENV)/bin/ruff check .
+
+env: $(VENV)/.all
+
+clean:
+	rm -rf rtl_out/*/ .pytest_cache .ruff_cache
+	find boards gen sim tests train -name __pycache__ -prune -exec rm -rf {} +
+
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+# One stamp for each set of packages, newer than what names them.
+define install
+	@echo "Preparing $(VENV) (once): $(1)"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(2)'
+	@touch $(3)
+endef
+
+PACKAGES := pyproject.toml constraints.txt | $(RUN)
+
+$(VENV)/.gen: $(PACKAGES)
+	$(call install,generator,,$@)
+
+$(VENV)/.sim: $(PACKAGES)
+	$(call install,generator and simulation,[sim],$(VENV)/.gen $@)
+
+$(VENV)/.all: $(PACKAGES)
+	$(call install,everything,[sim$(comma)train$(comma)dev],$(VENV)/.gen $(VENV)/.sim $@)
+
+comma := ,
