@@ -1,0 +1,34 @@
+"""What a chip holds and what a design takes, counted alike."""
+
+from dataclasses import astuple, dataclass, fields
+
+__all__ = ["Resources"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Amounts of an FPGA's resources.
+
+    Parameters
+    ----------
+    lut, ff, dsp, uram : float
+        Six-input look-up tables, flip-flops, DSP slices, UltraRAM blocks.
+    bram : float
+        36 Kbit block memories; half of one is an 18 Kbit memory.
+    """
+
+    lut: float = 0
+    ff: float = 0
+    bram: float = 0
+    dsp: float = 0
+    uram: float = 0
+
+    def __add__(self, other):
+        return Resources(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __mul__(self, count):
+        return Resources(*(a * count for a in astuple(self)))
+
+    def items(self):
+        """(name, amount) pairs."""
+        return [(part.name, getattr(self, part.name)) for part in fields(self)]
