@@ -1,0 +1,184 @@
+"""Frames of a fixed number of beats: repaired at the input, dropped at the output if they were bad.
+
+The network between the two sees whole frames only, so nothing in it can ever be out of step. One verdict a
+frame travels beside it, from :class:`FrameGuard` to :class:`FrameFilter`.
+"""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .stream import wrapping
+
+__all__ = ["Beat", "FrameFilter", "FrameGuard", "VerdictQueue"]
+
+
+class Beat(data.StructLayout):
+    """A payload ``data`` of ``shape``, and whether it is the ``last`` of its frame."""
+
+    def __init__(self, shape):
+        super().__init__({"data": shape, "last": 1})
+
+
+class FrameGuard(wiring.Component):
+    """Make every frame exactly ``beats`` long, and say whether it was.
+
+    A frame that ends early is completed with zeros, one beat a cycle; of a frame that does not end in time,
+    the excess up to its ``last`` is swallowed. The next frame is met as if nothing had happened. Good frames
+    lose no cycle. Nothing is stored, so ``i.ready`` follows ``o.ready`` at once.
+
+    Parameters
+    ----------
+    beats : int
+        Beats a frame.
+    shape : Shape
+        Of one payload.
+
+    Members
+    -------
+    i : In(stream.Signature(Beat(shape)))
+        Frames as they come.
+    o : Out(stream.Signature(shape))
+        ``beats`` payloads a frame.
+    verdict : Out(stream.Signature(1))
+        Whether the frame was as it should be: once a frame, right after its final beat, which waits until the
+        verdict before has been taken.
+    short, long : Out(1)
+        High for one cycle when a frame has proved to be short or long.
+    """
+
+    def __init__(self, beats, shape):
+        if beats < 1:
+            raise ValueError(f"no frame of {beats} beats")
+        self.beats = beats
+        super().__init__({
+            "i": In(stream.Signature(Beat(shape))),
+            "o": Out(stream.Signature(shape)),
+            "verdict": Out(stream.Signature(1)),
+            "short": Out(1),
+            "long": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        index = Signal(range(self.beats))
+        final, following = wrapping(index, self.beats)
+        fill = Signal()  # the frame has ended early: zeros complete it
+        drop = Signal()  # the frame is complete but has not ended: excess
+        go = Signal()  # neither excess nor stopped by an untaken verdict
+        step = self.o.valid & self.o.ready
+        ends = fill | self.i.p.last
+
+        m.d.comb += [
+            go.eq(~drop & ~(final & self.verdict.valid & ~self.verdict.ready)),
+            self.o.valid.eq(go & (fill | self.i.valid)),
+            self.o.payload.eq(Mux(fill, 0, self.i.p.data)),
+            self.i.ready.eq(drop | (go & ~fill & self.o.ready)),
+        ]
+        m.d.sync += [
+            self.short.eq(step & ~final & ~fill & self.i.p.last),
+            self.long.eq(step & final & ~ends),
+        ]
+
+        with m.If(self.verdict.ready):
+            m.d.sync += self.verdict.valid.eq(0)
+        with m.If(step):
+            m.d.sync += [index.eq(following), fill.eq(ends & ~final), drop.eq(final & ~ends)]
+        with m.If(step & final):
+            m.d.sync += [self.verdict.valid.eq(1), self.verdict.payload.eq(~fill & self.i.p.last)]
+        with m.If(drop & self.i.valid & self.i.p.last):
+            m.d.sync += drop.eq(0)
+
+        return m
+
+
+class VerdictQueue(wiring.Component):
+    """Up to ``depth`` single bits, first in, first out: a shift register and a level."""
+
+    def __init__(self, depth):
+        if depth < 1:
+            raise ValueError(f"no queue of depth {depth}")
+        self.depth = depth
+        super().__init__({
+            "i": In(stream.Signature(1)),
+            "o": Out(stream.Signature(1)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        bits = Signal(self.depth)  # newest first
+        level = Signal(range(self.depth + 1))
+        push, pop = self.i.valid & self.i.ready, self.o.valid & self.o.ready
+
+        m.d.comb += [
+            self.i.ready.eq(level != self.depth),
+            self.o.valid.eq(level != 0),
+            self.o.payload.eq(bits.bit_select((level - 1)[:len(level)], 1)),
+        ]
+        m.d.sync += level.eq(level + push - pop)
+        with m.If(push):
+            m.d.sync += bits.eq(Cat(self.i.payload, bits))
+
+        return m
+
+
+class FrameFilter(wiring.Component):
+    """Pass on the results of good frames, drop those of bad ones.
+
+    Results wait for their frame's verdict. So what comes before must be able to take a whole frame without
+    being rid of any of its results; true of every network whose results depend on the whole frame.
+
+    Parameters
+    ----------
+    beats : int
+        Results a frame.
+    shape : Shape
+        Of one result.
+    depth : int
+        Verdicts that can wait, one for each frame inside the network. When there is no room,
+        :class:`FrameGuard` holds back the end of the next frame.
+
+    Members
+    -------
+    i : In(stream.Signature(shape))
+        Results, ``beats`` a frame.
+    verdict : In(stream.Signature(1))
+        Whether the frame is good, one a frame.
+    o : Out(stream.Signature(Beat(shape)))
+        Results of the good frames, with ``last`` on the final one of each.
+    """
+
+    def __init__(self, beats, shape, *, depth=16):
+        if beats < 1:
+            raise ValueError(f"no frame of {beats} beats")
+        self.beats, self.depth = beats, depth
+        super().__init__({
+            "i": In(stream.Signature(shape)),
+            "verdict": In(stream.Signature(1)),
+            "o": Out(stream.Signature(Beat(shape))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        m.submodules.queue = queue = VerdictQueue(self.depth)
+        connect(m, flipped(self.verdict), queue.i)
+        verdict = queue.o
+
+        index = Signal(range(self.beats))
+        final, following = wrapping(index, self.beats)
+        step = self.i.valid & self.i.ready
+
+        m.d.comb += [
+            self.o.p.data.eq(self.i.payload),
+            self.o.p.last.eq(final),
+            self.o.valid.eq(self.i.valid & verdict.valid & verdict.payload),
+            self.i.ready.eq(verdict.valid & (self.o.ready | ~verdict.payload)),
+            verdict.ready.eq(step & final),
+        ]
+        with m.If(step):
+            m.d.sync += index.eq(following)
+
+        return m
