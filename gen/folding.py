@@ -1,10 +1,13 @@
 """How far each layer is unrolled: processing elements, SIMD lanes, pixels."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from .errors import UserError
 from .network import Conv, Flatten, Lookup, Pool, Threshold, TopK
 
-__all__ = ["Folding", "beats", "cycles"]
+__all__ = ["Folding", "beats", "check", "cycles", "foldable", "load", "save"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,9 @@ class Folding:
     simd: int = 1
     pixels: int = 1
 
+    def __str__(self):
+        return f"{self.pe}x{self.simd}x{self.pixels}"
+
 
 def beats(tensor, lanes):
     """Transfers per frame of a stream that carries ``lanes`` channels of one position."""
@@ -46,3 +52,71 @@ def cycles(layer, folding):
             return 0
         case Lookup() | Threshold() | TopK():
             return taken
+
+
+def foldable(network):
+    """Layers that have a folding of their own, each with the threshold that shares it, or None.
+
+    A threshold directly after a convolution shares the convolution's; a flatten has none.
+    """
+    stages, previous = {}, None
+    for layer in network.layers:
+        if isinstance(layer, Threshold) and isinstance(previous, Conv):
+            stages[previous] = layer
+        elif not isinstance(layer, Flatten):
+            stages[layer] = None
+        previous = layer
+    return stages
+
+
+def limits(layer):
+    """What pe, simd and pixels of ``layer`` have to divide."""
+    if isinstance(layer, Conv):
+        return {"pe": layer.output.channels, "simd": layer.input.channels, "pixels": layer.output.width}
+    return {"pe": 1, "simd": layer.input.channels, "pixels": 1}
+
+
+def divisors(number):
+    """All divisors of ``number``, ascending."""
+    return [k for k in range(1, number + 1) if number % k == 0]
+
+
+def check(network, foldings):
+    """Raise :class:`UserError` unless ``foldings`` (layer name to folding) suits ``network``."""
+    layers = {layer.name: layer for layer in foldable(network)}
+    for name, folding in foldings.items():
+        if name not in layers:
+            raise UserError(f"folding of {name!r}: {network.name} has no such layer to fold; "
+                            f"there are: {', '.join(layers)}")
+        for what, whole in limits(layers[name]).items():
+            number = getattr(folding, what)
+            if number < 1 or whole % number:
+                raise UserError(f"folding of {name!r}: {what} is {number}, which does not divide {whole}; "
+                                f"possible are {', '.join(map(str, divisors(whole)))}")
+
+
+def load(path):
+    """Foldings, by layer name, of a JSON file ``{layer: {"pe": ..., "simd": ..., "pixels": ...}}``.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, or is not of that form.
+    """
+    form = '{"layer": {"pe": 4, "simd": 8, "pixels": 1}, ...} with positive integers'
+    try:
+        entries = json.loads(Path(path).read_text())
+        foldings = {name: Folding(**entry) for name, entry in entries.items()}
+        if not all(type(number) is int for f in foldings.values() for number in asdict(f).values()):
+            raise TypeError("not an integer")
+    except OSError as error:
+        raise UserError(f"folding file {path}: {error.strerror}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"folding file {path} is not of the form {form}: {error}") from None
+    return foldings
+
+
+def save(foldings, path):
+    """Write ``foldings`` as :func:`load` reads them."""
+    entries = (f'  "{name}": {json.dumps(asdict(folding))}' for name, folding in foldings.items())
+    Path(path).write_text("{\n" + ",\n".join(entries) + "\n}\n")

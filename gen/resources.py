@@ -29,6 +29,10 @@ class Resources:
     def __mul__(self, count):
         return Resources(*(a * count for a in astuple(self)))
 
+    def within(self, room):
+        """Whether ``room`` holds this."""
+        return all(needed <= limit for needed, limit in zip(astuple(self), astuple(room), strict=True))
+
     def items(self):
         """(name, amount) pairs."""
         return [(part.name, getattr(self, part.name)) for part in fields(self)]
