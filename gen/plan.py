@@ -1,0 +1,99 @@
+"""What will be built, and what the cost model predicts of it."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from .cost import cost
+from .folding import Folding, cycles, foldable
+from .network import Conv, Lookup, Network, Pool, TopK
+from .resources import Resources
+
+__all__ = ["Plan", "Stage"]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One layer (with the threshold that shares its folding) and its predictions."""
+
+    layer: object
+    threshold: object
+    folding: Folding
+
+    @cached_property
+    def cycles(self):
+        """Clock cycles per frame."""
+        return cycles(self.layer, self.folding)
+
+    @cached_property
+    def cost(self):
+        """Resources that it takes."""
+        return cost(self.layer, self.folding, self.threshold)
+
+    @property
+    def output(self):
+        """Tensor after the stage."""
+        return (self.threshold or self.layer).output
+
+    @property
+    def arithmetic(self):
+        """What it computes, in a word or two."""
+        layer = self.layer
+        match layer:
+            case Conv():
+                return f"{layer.input.values} x {layer.weight_values}"
+            case Pool():
+                return f"{layer.kind} of {layer.kernel[0]}x{layer.kernel[1]}"
+            case Lookup():
+                return "table"
+            case TopK():
+                return f"best {layer.k}"
+            case _:
+                return "threshold"
+
+    def as_dict(self):
+        """For the manifest."""
+        resources = {name: round(amount, 1) for name, amount in self.cost.items()}
+        return {"layer": self.layer.name, "input": str(self.layer.input), "output": str(self.output),
+                "arithmetic": self.arithmetic, **asdict(self.folding), "cycles": self.cycles, **resources}
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A network, folded for a board.
+
+    Parameters
+    ----------
+    network : Network
+    board : amaranth platform
+        As :func:`boards.find` gives it.
+    clock_hz : float
+        Clock that the rates are predicted for.
+    foldings : dict
+        Layer name to folding, as :func:`gen.solver.solve` gives it.
+    """
+
+    network: Network
+    board: object
+    clock_hz: float
+    foldings: dict
+
+    @cached_property
+    def stages(self):
+        """All stages, in stream order."""
+        return [Stage(layer, threshold, self.foldings[layer.name])
+                for layer, threshold in foldable(self.network).items()]
+
+    @property
+    def bottleneck(self):
+        """The stage that sets the rate."""
+        return max(self.stages, key=lambda stage: stage.cycles)
+
+    @property
+    def rate(self):
+        """Predicted frames a second, one frame directly after the other."""
+        return self.clock_hz / self.bottleneck.cycles
+
+    @cached_property
+    def cost(self):
+        """Predicted resources of all stages."""
+        return sum((stage.cost for stage in self.stages), Resources())
