@@ -1,0 +1,144 @@
+# amaranth: UnusedElaboratable=no
+"""The network as a chain of units, from pixels to scores."""
+
+from itertools import pairwise
+
+import numpy as np
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, flipped
+
+from .. import network as net
+from ..bits import BIPOLAR
+from .lookup import Lookup
+from .matrix_unit import MatrixUnit
+from .pool import Reduce
+from .stream import convert, pipeline
+from .threshold import Offset, Threshold
+from .topk import TopK
+from .units import add_unit
+from .window import Window
+
+__all__ = ["Core", "stages"]
+
+
+def _pad_code(layer):
+    """Code of what lies outside the image; None where it is a third symbol, or there is no outside."""
+    values = layer.input.values
+    outside = values.lo if layer.kind == "max" else 0 if isinstance(layer, net.Pool) else layer.pad_value
+    return int(values.encode(outside)) if outside in values else None
+
+
+def _conv(layer, folding, threshold):
+    """Window, matrix unit, and thresholds in the matrix unit's own numbers (or dot products, if there are none)."""
+    matrix = MatrixUnit(layer, pe=folding.pe, simd=folding.simd, pixels=folding.pixels, file=f"{layer.name}_matrix")
+    window = Window(layer, simd=folding.simd, pixels=folding.pixels, repeat=matrix.folds,
+                    pad_code=None if matrix.flagged else int(layer.input.values.encode(layer.pad_value)))
+    yield f"{layer.name}_window", window
+    yield f"{layer.name}_matrix", matrix
+    gain, offsets = matrix.lane.gain, matrix.offsets()
+    if threshold is None:
+        yield f"{layer.name}_offset", Offset(
+            offsets, gain, source=matrix.total, values=layer.output.values, lanes=folding.pe,
+            file=f"{layer.name}_offset")
+    else:
+        # gain * total + offset >= t  <=>  total >= ceil((t - offset) / gain)
+        limits = -((offsets[:, None] - threshold.thresholds) // gain)
+        yield f"{layer.name}_threshold", Threshold(
+            limits, threshold.flip, source=matrix.total, values=threshold.values, lanes=folding.pe,
+            file=f"{layer.name}_threshold")
+
+
+def _pool(layer, folding):
+    code = _pad_code(layer)
+    window = Window(layer, simd=folding.simd, pad_code=code)
+    yield f"{layer.name}_window", window
+    yield f"{layer.name}_reduce", Reduce(layer, simd=folding.simd, flagged=window.flagged)
+
+
+def _units(layer, folding, threshold):
+    """Units of one layer, by name; ``threshold`` is the layer right after a convolution, if it is one."""
+    match layer:
+        case net.Conv():
+            yield from _conv(layer, folding, threshold)
+        case net.Pool():
+            yield from _pool(layer, folding)
+        case net.Lookup():
+            yield f"{layer.name}_lookup", Lookup(layer, simd=folding.simd, file=f"{layer.name}_lookup")
+        case net.Threshold():
+            yield f"{layer.name}_threshold", Threshold(
+                layer.thresholds, layer.flip, source=layer.input.values, values=layer.values, lanes=folding.simd,
+                file=f"{layer.name}_threshold")
+        case net.TopK():
+            values = layer.input.values
+            yield f"{layer.name}_topk", TopK(layer.input.channels, Shape(values.bits, values.signed), layer.k)
+
+
+def _lanes(layer, folding):
+    """Channels in a payload at the layer's input and output."""
+    match layer:
+        case net.Conv():
+            return folding.simd, folding.pe
+        case net.TopK():
+            return 1, 1
+        case _:
+            return folding.simd, folding.simd
+
+
+def stages(network, foldings):
+    """Units of the whole network in the order of the stream, by name, width converters between them included.
+
+    Parameters
+    ----------
+    network : gen.network.Network
+    foldings : dict of gen.folding.Folding
+        By layer name, for every layer but :class:`~gen.network.Flatten` and thresholds right after a convolution.
+    """
+    units, lanes = {}, None
+    layers = [layer for layer in network.layers if not isinstance(layer, net.Flatten)]
+    for before, layer, after in zip([None, *layers], layers, [*layers[1:], None], strict=False):
+        fused = isinstance(before, net.Conv) and isinstance(layer, net.Threshold)
+        if fused:
+            continue
+        folding = foldings[layer.name]
+        taken, given = _lanes(layer, folding)
+        if lanes is not None:
+            for unit in convert(layer.input.values.bits, lanes, taken):
+                units[f"{layer.name}_{type(unit).__name__.lower()}"] = unit
+        threshold = after if isinstance(layer, net.Conv) and isinstance(after, net.Threshold) else None
+        units.update(_units(layer, folding, threshold))
+        lanes = given
+    return units
+
+
+class Core(wiring.Component):
+    """The network between two streams.
+
+    Members
+    -------
+    i : In(stream.Signature(simd * 8))
+        Pixels in stream order, as many bytes a payload as the first layer takes.
+    o : Out(stream.Signature(bits))
+        Scores, or channel numbers, one a payload.
+    """
+
+    def __init__(self, network, foldings):
+        self.stages = stages(network, foldings)
+        values, last = network.output.values, list(self.stages.values())[-1]
+        lanes = Shape.cast(last.o.p.shape()).width // values.bits
+        for unit in convert(values.bits, lanes, 1):
+            self.stages[f"scores_{type(unit).__name__.lower()}"] = unit
+        first = next(iter(self.stages.values()))
+        super().__init__({
+            "i": In(first.i.signature.flip()),
+            "o": Out(stream.Signature(values.bits)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        for name, unit in self.stages.items():
+            add_unit(m, name, unit, platform)
+        pipeline(m, flipped(self.i), *self.stages.values(), sink=flipped(self.o))
+
+        return m

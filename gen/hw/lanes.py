@@ -1,0 +1,145 @@
+# amaranth: UnusedElaboratable=no
+"""The arithmetic of one processing element: a dot product of ``simd`` weights and activations a clock.
+
+Each lane has inputs ``x`` (packed activations), ``w`` (packed weights) and, if asked, ``pad`` (this word lies outside
+the image and adds nothing), and an output ``sum``, ``latency`` clocks later. Summed over a whole row, what it puts out
+is the dot product ``gain * sum + offset``; gain and offset are the lane's own business and are folded into the
+thresholds, so that each lane may count in the cheapest way.
+"""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..bits import Values
+from .popcount import XnorLane
+
+__all__ = ["MultiplyLane", "SignLane", "lane_for"]
+
+
+def _ports(simd, x_bits, w_bits, pad, total):
+    ports = {"x": In(simd * x_bits), "w": In(simd * w_bits), "sum": Out(_shape(total))}
+    return ports | {"pad": In(1)} if pad else ports
+
+
+def _shape(values):
+    return Shape(values.bits, values.signed)
+
+
+def _tree(m, terms):
+    """Sum of ``terms``, registered after every second level of adders and at the end."""
+    levels = max(1, (len(terms) - 1).bit_length())
+    for level in range(levels):
+        pairs = [terms[k:k + 2] for k in range(0, len(terms), 2)]
+        domain = m.d.sync if level % 2 or level == levels - 1 else m.d.comb
+        terms = []
+        for k, pair in enumerate(pairs):
+            total = sum(pair[1:], pair[0])
+            terms.append(Signal(total.shape(), name=f"sum{level}_{k}", reset_less=True))
+            domain += terms[-1].eq(total)
+    return terms[0]
+
+
+def _tree_latency(count):
+    return (max(1, (count - 1).bit_length()) + 1) // 2
+
+
+class SignLane(wiring.Component):
+    """Binary weights, integer activations: ``w`` = 0 subtracts.
+
+    ``-x`` is ``~x + 1``; the ones are constant for a row and go into its offset (padding, as x = 0, agrees with that).
+    """
+
+    def __init__(self, simd, values):
+        self.simd, self.values = simd, values
+        self.unit_name = f"sign_lane_{simd}_{values}"
+        reach = max(-values.lo, values.hi + 1)
+        self._word = Values(-reach, reach - 1)
+        super().__init__(_ports(simd, values.bits, 1, False, Values(-reach * simd, (reach - 1) * simd)))
+
+    gain = 1
+
+    @property
+    def latency(self):
+        """Clocks from ``x`` and ``w`` to ``sum``."""
+        return _tree_latency(self.simd)
+
+    def offsets(self, rows):
+        """Dot product of each row of weights where ``sum`` totals 0."""
+        return [sum(int(w) < 0 for w in row) for row in rows]
+
+    def total(self, length):
+        """Values that the sum over a row of ``length`` weights takes."""
+        return Values(self._word.lo * length, self._word.hi * length)
+
+    def elaborate(self, platform):
+        m = Module()
+
+        terms = []
+        for k in range(self.simd):
+            x = self.x.word_select(k, self.values.bits)
+            x = x.as_signed() if self.values.signed else x
+            term = Signal(_shape(self._word), name=f"term{k}")
+            m.d.comb += term.eq(Mux(self.w[k], x, ~Cat(x, Const(0, len(term) - len(x))).as_signed()
+                                    if not self.values.signed else ~x))
+            terms.append(term)
+        m.d.comb += self.sum.eq(_tree(m, terms))
+
+        return m
+
+
+class MultiplyLane(wiring.Component):
+    """Integer multiply-add for everything else; bipolar operands are decoded to -1 and +1."""
+
+    def __init__(self, simd, values, weights, pad):
+        self.simd, self.values, self.weights, self.pads = simd, values, weights, pad
+        self.unit_name = f"multiply_lane_{simd}_{values}_{weights}" + "_pad" * pad
+        corners = [a * b for a in (values.lo, values.hi) for b in (weights.lo, weights.hi)]
+        self._product = Values(min(0, *corners), max(0, *corners))
+        super().__init__(_ports(simd, values.bits, weights.bits, pad, Values(
+            self._product.lo * simd, self._product.hi * simd)))
+
+    gain = 1
+
+    @property
+    def latency(self):
+        """Clocks from ``x`` and ``w`` to ``sum``."""
+        return 1 + _tree_latency(self.simd)
+
+    def offsets(self, rows):
+        """Dot product of each row of weights where ``sum`` totals 0."""
+        return [0] * len(rows)
+
+    def total(self, length):
+        """Values that the sum over a row of ``length`` weights takes."""
+        return Values(self._product.lo * length, self._product.hi * length)
+
+    def elaborate(self, platform):
+        m = Module()
+
+        def decoded(bits, values):
+            if values.bipolar:
+                return Mux(bits, C(1, signed(2)), C(-1, signed(2)))
+            return bits.as_signed() if values.signed else bits
+
+        terms = []
+        for k in range(self.simd):
+            product = Signal(_shape(self._product), name=f"product{k}", reset_less=True)
+            value = (decoded(self.x.word_select(k, self.values.bits), self.values)
+                     * decoded(self.w.word_select(k, self.weights.bits), self.weights))
+            m.d.sync += product.eq(Mux(self.pad, 0, value) if self.pads else value)
+            terms.append(product)
+        m.d.comb += self.sum.eq(_tree(m, terms))
+
+        return m
+
+
+def lane_for(layer, simd):
+    """The cheapest lane that computes ``layer`` (a :class:`gen.network.Conv`) exactly, ``simd`` wide."""
+    values, weights = layer.input.values, layer.weight_values
+    third_symbol = layer.padded and layer.pad_value not in values
+    if values.bipolar and weights.bipolar:
+        return XnorLane(simd, third_symbol)
+    if weights.bipolar and 0 in values:
+        return SignLane(simd, values)
+    return MultiplyLane(simd, values, weights, third_symbol)

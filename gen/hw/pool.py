@@ -1,0 +1,71 @@
+"""Maximum or sum of the taps that a window gives."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .counters import nest
+
+__all__ = ["Reduce"]
+
+
+class Reduce(wiring.Component):
+    """Pooling: for one-bit data the maximum is an OR.
+
+    Parameters
+    ----------
+    layer : gen.network.Pool
+    simd : int
+        Channels in a payload.
+    flagged : bool
+        Whether the window flags padding (which then adds nothing to a sum).
+
+    Members
+    -------
+    i : In(stream.Signature(simd * bits + flagged))
+        Taps as :class:`gen.hw.window.Window` gives them.
+    o : Out(stream.Signature(simd * output bits))
+    """
+
+    def __init__(self, layer, *, simd, flagged=False):
+        self.layer, self.simd, self.flagged = layer, simd, flagged
+        self.source, self.values = layer.input.values, layer.output.values
+        self.taps = layer.kernel[0] * layer.kernel[1]
+        self.unit_name = (f"{layer.kind}_pool_{self.taps}_{simd}x{self.source}_{self.values}" + "_flag" * flagged)
+        super().__init__({
+            "i": In(stream.Signature(simd * self.source.bits + flagged)),
+            "o": Out(stream.Signature(simd * self.values.bits)),
+        })
+
+    def _decoded(self, word):
+        if self.source.bipolar:
+            return word if self.layer.kind == "max" else Mux(word, C(1, signed(2)), C(-1, signed(2)))
+        return word.as_signed() if self.source.signed else word
+
+    def _merged(self, best, value):
+        if self.layer.kind == "sum":
+            return best + value
+        return best | value if len(value) == 1 else Mux(value > best, value, best)
+
+    def elaborate(self, platform):
+        m = Module()
+
+        tap, last = nest(m, self.i.valid & self.i.ready, tap=self.taps)["tap"]
+        m.d.comb += self.i.ready.eq(~last | ~self.o.valid | self.o.ready)
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(self.i.valid & last & (~self.o.valid | self.o.ready)):
+            m.d.sync += self.o.valid.eq(1)
+        for k in range(self.simd):
+            value = self._decoded(self.i.payload.word_select(k, self.source.bits))
+            if self.flagged:
+                value = Mux(self.i.payload[-1], 0, value)
+            best = Signal(Shape(self.values.bits, self.values.signed), name=f"best{k}", reset_less=True)
+            merged = Signal.like(best, name=f"merged{k}")
+            m.d.comb += merged.eq(Mux(tap == 0, value, self._merged(best, value)))
+            with m.If(self.i.valid & self.i.ready):
+                m.d.sync += best.eq(merged)
+                with m.If(last):
+                    m.d.sync += self.o.payload.word_select(k, self.values.bits).eq(merged)
+
+        return m

@@ -1,0 +1,90 @@
+"""Joints between units: every unit takes a stream ``i`` and gives a stream ``o``, one clock for all."""
+
+import math
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Gather", "Split", "convert", "pipeline", "wrapping"]
+
+
+def pipeline(m, source, *stages, sink):
+    """Connect ``source`` through the ``i`` and ``o`` of each stage to ``sink``."""
+    for stage in stages:
+        wiring.connect(m, source, stage.i)
+        source = stage.o
+    wiring.connect(m, source, sink)
+
+
+def wrapping(counter, count):
+    """(whether ``counter`` is at ``count - 1``, its next value)."""
+    last = Const(1, 1) if count == 1 else counter == count - 1
+    return last, Mux(last, 0, counter + 1)
+
+
+class Gather(wiring.Component):
+    """Join ``parts`` payloads of ``width`` bits into one, the first in the low bits."""
+
+    def __init__(self, width, parts):
+        self.width, self.parts = width, parts
+        self.unit_name = f"gather_{width}x{parts}"
+        super().__init__({
+            "i": In(stream.Signature(width)),
+            "o": Out(stream.Signature(width * parts)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        index = Signal(range(self.parts))
+        last, following = wrapping(index, self.parts)
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [
+                index.eq(following),
+                self.o.valid.eq(last),
+                self.o.payload.eq(Cat(self.o.payload, self.i.payload)[self.width:]),
+            ]
+
+        return m
+
+
+class Split(wiring.Component):
+    """Cut each payload into ``parts`` payloads of ``width`` bits, low bits first. Holds nothing itself."""
+
+    def __init__(self, width, parts):
+        self.width, self.parts = width, parts
+        self.unit_name = f"split_{width}x{parts}"
+        super().__init__({
+            "i": In(stream.Signature(width * parts)),
+            "o": Out(stream.Signature(width)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        index = Signal(range(self.parts))
+        last, following = wrapping(index, self.parts)
+        m.d.comb += [
+            self.o.payload.eq(self.i.payload.word_select(index, self.width)),
+            self.o.valid.eq(self.i.valid),
+            self.i.ready.eq(self.o.ready & last),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += index.eq(following)
+
+        return m
+
+
+def convert(width, given, taken):
+    """Units that turn a stream of ``given`` items a payload into one of ``taken``, ``width`` bits an item."""
+    joined = math.lcm(given, taken)
+    units = []
+    if joined > given:
+        units.append(Gather(given * width, joined // given))
+    if joined > taken:
+        units.append(Split(taken * width, joined // taken))
+    return units

@@ -1,0 +1,165 @@
+"""Integers to few-bit activations by comparison with thresholds, and sums to scores."""
+
+import numpy as np
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..bits import Values, pack
+from .counters import nest
+from .memory import Rom
+
+__all__ = ["Offset", "Threshold"]
+
+
+def _items(payload, lanes, values):
+    """The numbers in a payload."""
+    words = [payload.word_select(k, values.bits) for k in range(lanes)]
+    return [word.as_signed() if values.signed else word for word in words]
+
+
+class Threshold(wiring.Component):
+    """How many thresholds of its channel each value has reached, by binary search: one bit of the answer a stage.
+
+    Parameters
+    ----------
+    thresholds : int array, shape (channels, levels - 1)
+        Ascending in each row.
+    flip : bool array, shape (channels,)
+        Channels that count the thresholds not reached.
+    source, values : gen.bits.Values
+        What comes in and what goes out.
+    lanes : int
+        Channels in a payload; divides the channels.
+    file : str
+        Stem of the threshold files.
+
+    Members
+    -------
+    i : In(stream.Signature(lanes * source.bits))
+    o : Out(stream.Signature(lanes * values.bits))
+    """
+
+    def __init__(self, thresholds, flip, *, source, values, lanes, file):
+        self.source, self.values, self.lanes, self.file = source, values, lanes, file
+        self.unit_name, self.flip = file, np.asarray(flip)
+        self.stages = max(1, (values.levels - 1).bit_length())
+        # Beyond either end of the source's range all thresholds are alike; missing levels are never reached.
+        self.limits = Values(source.lo, source.hi + 1)
+        unreached = np.full((len(thresholds), (1 << self.stages) - values.levels), source.hi + 1)
+        self.thresholds = np.concatenate([np.clip(thresholds, source.lo, source.hi + 1), unreached], axis=1)
+        super().__init__({
+            "i": In(stream.Signature(lanes * source.bits)),
+            "o": Out(stream.Signature(lanes * values.bits)),
+        })
+
+    @property
+    def folds(self):
+        """Payloads a position."""
+        return len(self.thresholds) // self.lanes
+
+    def _table(self, stage):
+        """Codes of the thresholds that ``stage`` compares with: (folds, lanes, prefixes)."""
+        candidates = (2 * np.arange(1 << stage) + 1) << self.stages - 1 - stage
+        return self.limits.encode(self.thresholds[:, candidates - 1]).reshape(self.folds, self.lanes, -1)
+
+    def _roms(self, m, stage):
+        """Threshold memories of ``stage``, a list, low lanes first: one for all lanes, then one for each."""
+        table, width = self._table(stage), self.limits.bits
+        if stage == 0:
+            table = table[:, :, 0]
+            if self.flip.any():
+                table, width = table | self.flip.reshape(table.shape).astype(int) << width, width + 1
+            roms = [Rom(pack(table, width), self.lanes * width, self.file)]
+        else:
+            roms = [Rom(table[:, k].reshape(-1).tolist(), width, f"{self.file}_{stage}_{k}")
+                    for k in range(self.lanes)]
+        for k, rom in enumerate(roms):
+            m.submodules[f"thresholds{stage}_{k}"] = rom
+        return roms
+
+    def elaborate(self, platform):
+        m = Module()
+
+        advance = Signal()
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+
+        def stage(value, name):
+            register = Signal.like(value, name=name, reset_less=not name.startswith("valid"))
+            with m.If(advance):
+                m.d.sync += register.eq(value)
+            return register
+
+        fold, _ = nest(m, self.i.valid & self.i.ready, fold=self.folds)["fold"]
+        payload, valid, flips = self.i.payload, self.i.valid, Const(0, self.lanes)
+        prefixes = [Const(0, 0)] * self.lanes
+        for number in range(self.stages):
+            roms = self._roms(m, number)
+            for k, rom in enumerate(roms):
+                m.d.comb += [rom.read.addr.eq(Cat(prefixes[k], fold) if number else fold), rom.read.en.eq(advance)]
+            words = [rom.read.data for rom in roms]
+            if number == 0:
+                words = [words[0].word_select(k, len(words[0]) // self.lanes) for k in range(self.lanes)]
+                flips = Cat(word[self.limits.bits:] for word in words)
+            elif len(flips):
+                flips = stage(flips, f"flips{number}")
+            payload, valid, fold = stage(payload, f"x{number}"), stage(valid, f"valid{number}"), stage(
+                fold, f"fold{number}")
+            prefixes = [stage(p, f"prefix{number}_{k}") if len(p) else p for k, p in enumerate(prefixes)]
+            limits = [w[:self.limits.bits].as_signed() if self.limits.signed else w[:self.limits.bits] for w in words]
+            reached = [x >= t for x, t in zip(_items(payload, self.lanes, self.source), limits, strict=True)]
+            prefixes = [Cat(r, p) for r, p in zip(reached, prefixes, strict=True)]
+        if len(flips):
+            prefixes = [Mux(f, self.values.levels - 1 - p, p) for f, p in zip(flips, prefixes, strict=True)]
+        with m.If(advance):
+            m.d.sync += [self.o.valid.eq(valid), self.o.payload.eq(Cat(self._code(p) for p in prefixes))]
+
+        return m
+
+    def _code(self, count):
+        """Code of the value that ``count`` stands for."""
+        code = count if self.values.bipolar else self.values.lo + self.values.step * count
+        return code[:self.values.bits]
+
+
+class Offset(wiring.Component):
+    """Dot products from a lane's totals: ``gain * total + offset[channel]``.
+
+    Parameters
+    ----------
+    offsets : int array, shape (channels,)
+    gain : int
+    source, values : gen.bits.Values
+        Totals, and dot products.
+    lanes : int
+        Channels in a payload.
+    file : str
+        Stem of the offset file.
+    """
+
+    def __init__(self, offsets, gain, *, source, values, lanes, file):
+        self.offsets, self.gain, self.source, self.values = np.asarray(offsets), gain, source, values
+        self.lanes, self.file, self.unit_name = lanes, file, file
+        self.kept = Values(int(self.offsets.min()), int(self.offsets.max()))
+        super().__init__({
+            "i": In(stream.Signature(lanes * source.bits)),
+            "o": Out(stream.Signature(lanes * values.bits)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        advance, valid = Signal(), Signal()
+        payload = Signal.like(self.i.payload, reset_less=True)
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+        table = self.kept.encode(self.offsets).reshape(-1, self.lanes)
+        fold, _ = nest(m, self.i.valid & self.i.ready, fold=len(table))["fold"]
+        m.submodules.offsets = rom = Rom(pack(table, self.kept.bits), self.lanes * self.kept.bits, self.file)
+        m.d.comb += [rom.read.addr.eq(fold), rom.read.en.eq(advance)]
+        sums = [self.gain * x + t for x, t in zip(
+            _items(payload, self.lanes, self.source), _items(rom.read.data, self.lanes, self.kept), strict=True)]
+        with m.If(advance):
+            m.d.sync += [payload.eq(self.i.payload), valid.eq(self.i.valid), self.o.valid.eq(valid),
+                         self.o.payload.eq(Cat(x[:self.values.bits] for x in sums))]
+
+        return m

@@ -1,0 +1,140 @@
+"""Random integer networks, and what they compute, in plain NumPy loops: the reference for hardware tests."""
+
+import numpy as np
+
+from gen.bits import BIPOLAR, BYTE, Values
+from gen.folding import Folding
+from gen.network import Conv, Flatten, Lookup, Network, Pool, Tensor, Threshold, TopK
+
+TERNARY = Values(-1, 1)
+
+
+def windows(x, layer, outside):
+    """Taps of a sliding layer: (rows, columns, kernel height, kernel width, channels), ``outside`` as padding."""
+    top, left, bottom, right = layer.pads
+    padded = np.pad(x, ((top, bottom), (left, right), (0, 0)), constant_values=outside)
+    view = np.lib.stride_tricks.sliding_window_view(padded, layer.kernel, axis=(0, 1))
+    return view[::layer.stride[0], ::layer.stride[1]].transpose(0, 1, 3, 4, 2)
+
+
+def compute(layer, x):
+    """Output of one layer for one frame ``x`` (height, width, channels) of integers."""
+    match layer:
+        case Lookup():
+            table = np.broadcast_to(layer.table, (x.shape[2], 256))
+            return np.stack([table[c][x[:, :, c]] for c in range(x.shape[2])], axis=2)
+        case Conv():
+            return np.einsum("yxhwc,ochw->yxo", windows(x, layer, layer.pad_value), layer.weights.astype(np.int64))
+        case Threshold():
+            reached = (x[..., None] >= layer.thresholds).sum(-1)
+            count = np.where(layer.flip, layer.values.levels - 1 - reached, reached)
+            return layer.values.lo + layer.values.step * count
+        case Pool(kind="max"):
+            return windows(x, layer, -10**9).max((2, 3))
+        case Pool():
+            return windows(x, layer, 0).sum((2, 3))
+        case Flatten():
+            return x.reshape(1, 1, -1)
+        case TopK():
+            return np.argsort(-x.reshape(-1), kind="stable")[:layer.k].reshape(1, 1, -1)
+
+
+def run(network, image):
+    """Scores of one image."""
+    for layer in network.layers:
+        image = compute(layer, image)
+    return image.reshape(-1)
+
+
+def _choose(rng, options):
+    return options[int(rng.integers(len(options)))]
+
+
+def _divisors(n):
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def _random_values(rng):
+    return _choose(rng, [BIPOLAR, BIPOLAR, BIPOLAR, Values(0, 3), Values(-4, 3), Values(-1, 1), Values(0, 15)])
+
+
+def _random_weights(rng, shape):
+    values = _choose(rng, [BIPOLAR, BIPOLAR, BIPOLAR, TERNARY, Values(-8, 7)])
+    weights = rng.integers(0, values.levels, shape) * values.step + values.lo
+    return weights.astype(np.int8), values
+
+
+def random_threshold(rng, name, source, *, flip=False):
+    """A threshold layer about the middle of what reaches it."""
+    values = _random_values(rng)
+    middle, reach = (source.values.lo + source.values.hi) // 2, max(2, (source.values.hi - source.values.lo) // 6)
+    thresholds = np.sort(rng.integers(middle - reach, middle + reach + 1, (source.channels, values.levels - 1)), axis=1)
+    thresholds[rng.random(source.channels) < 0.1] = source.values.hi + 1  # a channel that never rises
+    flips = rng.random(source.channels) < (0.4 if flip else 0)
+    return Threshold(name, source, thresholds=thresholds.astype(np.int64), flip=flips, values=values)
+
+
+def _random_conv(rng, name, source):
+    kernel = (min(int(rng.integers(1, 4)), source.height), min(int(rng.integers(1, 4)), source.width))
+    pads = tuple(int(rng.integers(0, size)) for size in (*kernel, *kernel))
+    weights, values = _random_weights(rng, (int(_choose(rng, [2, 3, 4, 6])), source.channels, *kernel))
+    outside = _choose(rng, [0, 0, source.values.lo]) if any(pads) else 0
+    return Conv(name, source, stride=(int(rng.integers(1, 3)), int(rng.integers(1, 3))), pads=pads,
+                weights=weights, weight_values=values, pad_value=outside)
+
+
+def _random_pool(rng, name, source):
+    kernel = (min(2, source.height), min(int(rng.integers(1, 4)), source.width))
+    kind = _choose(rng, ["max", "max", "sum"])
+    pads = (0, kernel[1] - 1, 0, 0) if rng.random() < 0.3 else (0, 0, 0, 0)
+    return Pool(name, source, kernel=kernel, stride=(kernel[0], int(rng.integers(1, 3))), pads=pads, kind=kind)
+
+
+def random_network(seed):
+    """A small network with every kind of layer, odd sizes, strides and asymmetric pads."""
+    rng = np.random.default_rng(seed)
+    tensor = Tensor(int(rng.integers(3, 8)), int(rng.integers(3, 8)), int(_choose(rng, [1, 2, 3])), BYTE)
+    layers = []
+
+    def add(layer):
+        layers.append(layer)
+        return layer.output
+
+    values = _choose(rng, [Values(-128, 127), BIPOLAR, Values(-8, 7)])
+    tables = rng.integers(0, values.levels, (_choose(rng, [1, tensor.channels]), 256)) * values.step + values.lo
+    if rng.random() < 0.8:
+        tensor = add(Lookup("lookup", tensor, table=tables, values=values))
+    for k in range(int(rng.integers(1, 4))):
+        tensor = add(_random_conv(rng, f"conv{k}", tensor))
+        pooled = rng.random() < 0.4
+        if pooled and rng.random() < 0.5:  # pool the accumulators, then compare
+            tensor = add(_random_pool(rng, f"pool{k}", tensor))
+            pooled = False
+        flip = isinstance(layers[-1], Pool)
+        tensor = add(random_threshold(rng, f"threshold{k}", tensor, flip=flip))
+        if pooled:
+            tensor = add(_random_pool(rng, f"pool{k}", tensor))
+    tensor = add(Flatten("flatten", tensor))
+    weights, values = _random_weights(rng, (int(_choose(rng, [2, 5, 10])), tensor.channels, 1, 1))
+    tensor = add(Conv("dense", tensor, weights=weights, weight_values=values))
+    if rng.random() < 0.3:
+        tensor = add(TopK("top", tensor, k=int(rng.integers(1, 3))))
+    return Network(f"random{seed}", tuple(layers), np.ones(tensor.channels), np.zeros(tensor.channels))
+
+
+def random_foldings(network, seed):
+    """Any folding that divides."""
+    rng, foldings, fused = np.random.default_rng(seed), {}, False
+    for layer in network.layers:
+        if not isinstance(layer, Flatten) and not (isinstance(layer, Threshold) and fused):
+            simd = _choose(rng, _divisors(layer.input.channels))
+            foldings[layer.name] = Folding(
+                _choose(rng, _divisors(layer.output.channels)), simd, _choose(rng, _divisors(layer.output.width))
+            ) if isinstance(layer, Conv) else Folding(simd=1 if isinstance(layer, TopK) else simd)
+        fused = isinstance(layer, Conv)
+    return foldings
+
+
+def random_image(network, rng):
+    """Bytes of the network's input shape."""
+    return rng.integers(0, 256, network.input.shape)
