@@ -1,0 +1,204 @@
+"""The golden model: a network computed in NumPy, bit for bit what the hardware computes.
+
+Integers travel as float32, which is exact below 2**24, because that is what fast matrix products take; a layer
+whose sums could grow larger is computed in float64.
+"""
+
+from functools import reduce, singledispatch
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.lib.stride_tricks import sliding_window_view
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+
+from train.data import DATASETS, DataError
+from train.data import load as load_images
+
+from .errors import UserError
+from .importers.qonnx import load
+from .network import Conv, Flatten, Lookup, Pool, Threshold, TopK
+from .zoo import find
+
+__all__ = ["evaluate", "run"]
+
+_BATCH_VALUES = 1 << 22
+_COLUMN_VALUES = 1 << 21
+
+
+def run(network, images, taps=None):
+    """Compute the scores of images.
+
+    Parameters
+    ----------
+    network : Network
+    images : uint8 array, shape (count, height, width, channels)
+    taps : dict, optional
+        Is filled with every layer's output, int64, by layer name.
+
+    Returns
+    -------
+    int64 array, shape (count, classes)
+        ``scores * network.scale + network.offset`` is what the original graph puts out; after a ``TopK`` layer,
+        class numbers.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.shape[1:] != network.input.shape:
+        raise UserError(f"{network.name} takes uint8 images of {network.input.shape}, not {images.dtype} of "
+                        f"{images.shape[1:]}")
+    taps_of_batches = []
+    scores = [np.zeros((0, *network.output.shape))]
+    size = _batch(network)
+    for start in range(0, len(images), size):
+        values = images[start : start + size]
+        outputs = {}
+        for layer in network.layers:
+            values = _compute(layer, values)
+            if taps is not None:
+                outputs[layer.name] = values.astype(np.int64)
+        scores.append(values)
+        taps_of_batches.append(outputs)
+    if taps is not None:
+        for layer in network.layers:
+            taps[layer.name] = np.concatenate([outputs[layer.name] for outputs in taps_of_batches])
+    return np.concatenate(scores).astype(np.int64).reshape(len(images), -1)
+
+
+def evaluate(network, images, labels, progress=True):
+    """Fraction of images whose best score is the label's."""
+    if network.input.positions == 1 and images.shape[-1] == 1:
+        images = images.reshape(len(images), *network.input.shape)
+    right, size = 0, max(1, min(256, len(images) // 20))
+    starts = range(0, len(images), size)
+    for start in track(starts, f"{network.name}, golden model", disable=not progress, transient=True):
+        part = slice(start, start + size)
+        right += np.count_nonzero(_best(network, run(network, images[part])) == labels[part])
+    return right / len(images)
+
+
+def _best(network, scores):
+    if isinstance(network.layers[-1], TopK):
+        return scores[:, 0]
+    return np.argmax(scores * network.scale + network.offset, axis=1)
+
+
+def _batch(network):
+    """Images at once: as many as keep the largest tensor in bounds."""
+    largest = max(layer.output.positions * layer.output.channels for layer in network.layers)
+    return max(1, _BATCH_VALUES // largest)
+
+
+@singledispatch
+def _compute(layer, values):
+    raise TypeError(f"the golden model does not know {type(layer).__name__}")
+
+
+@_compute.register
+def _(layer: Lookup, values):
+    table = layer.table.astype(np.float32)
+    if len(table) == 1:
+        return table[0][values]
+    return table[np.arange(layer.input.channels), values]
+
+
+@_compute.register
+def _(layer: Conv, values):
+    outputs = len(layer.weights)
+    values = _padded(_exact(values, _largest_sum(layer)), layer.pads, layer.pad_value)
+    matrix = layer.weights.transpose(2, 3, 1, 0).reshape(-1, outputs).astype(values.dtype)
+    windows = _windows(values, layer)
+    result = np.empty((len(values), *layer.output.shape), values.dtype)
+    step = max(1, _COLUMN_VALUES // (layer.output.positions * len(matrix)))
+    for start in range(0, len(values), step):
+        part = slice(start, start + step)
+        np.matmul(windows[part].reshape(-1, len(matrix)), matrix, out=result[part].reshape(-1, outputs))
+    return result
+
+
+@_compute.register
+def _(layer: Threshold, values):
+    values = _exact(values, max(abs(layer.input.values.lo), abs(layer.input.values.hi)))
+    count = np.zeros(values.shape, np.float32)
+    for threshold in layer.thresholds.T.astype(values.dtype):
+        count += values >= threshold
+    count[..., layer.flip] = layer.thresholds.shape[1] - count[..., layer.flip]
+    return count * layer.values.step + layer.values.lo
+
+
+@_compute.register
+def _(layer: Pool, values):
+    largest = max(abs(layer.output.values.lo), abs(layer.output.values.hi))
+    values = _exact(values, largest)
+    windows = _windows(_padded(values, layer.pads, -np.inf if layer.kind == "max" else 0), layer)
+    height, width = layer.kernel
+    parts = (windows[:, :, :, y, x] for y in range(height) for x in range(width))
+    return reduce(np.maximum if layer.kind == "max" else np.add, parts)
+
+
+@_compute.register
+def _(layer: Flatten, values):
+    return values.reshape(len(values), 1, 1, -1)
+
+
+@_compute.register
+def _(layer: TopK, values):
+    return np.argsort(-values, axis=-1, kind="stable")[..., : layer.k]
+
+
+def _largest_sum(layer):
+    """Bound of every partial sum, whatever the order."""
+    values = layer.input.values
+    largest = max(abs(values.lo), abs(values.hi), abs(layer.pad_value))
+    return largest * int(np.abs(layer.weights).sum((1, 2, 3), dtype=np.int64).max())
+
+
+def _exact(values, largest):
+    """``values`` in the floating-point type that holds integers up to ``largest``."""
+    return values.astype(np.float32 if largest < 1 << 24 else np.float64, copy=False)
+
+
+def _padded(values, pads, outside):
+    if not any(pads):
+        return values
+    top, left, bottom, right = pads
+    return np.pad(values, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=outside)
+
+
+def _windows(values, layer):
+    """View of shape (count, height, width, kernel height, kernel width, channels)."""
+    y, x = layer.stride
+    return sliding_window_view(values, layer.kernel, (1, 2))[:, ::y, ::x].transpose(0, 1, 2, 4, 5, 3)
+
+
+def _main(
+    net: Annotated[str, typer.Option(help="A network of the zoo, or the path of an .onnx or .onnx.xz file.")],
+    data: Annotated[str, typer.Option(envvar="BNN_DATA", help="Folder with the data sets.")] = "",
+    images: Annotated[int, typer.Option(min=1, help="How many test images, the first ones.")] = 10_000,
+):
+    """Measure the accuracy of the golden model on the test images of the network's data set."""
+    try:
+        network = load(find(net))
+        pixels, labels = (array[:images] for array in load_images(_data_set(network), "test", data))
+        accuracy = evaluate(network, pixels, labels)
+    except (UserError, DataError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(2) from None
+    untrained = " [bold red]untrained[/]" if network.untrained else ""
+    Console().print(f"{network.name}{untrained}: {accuracy:.2%} of {len(labels):,} test images (golden model)",
+                    soft_wrap=True)  # fmt: skip
+
+
+def _data_set(network):
+    """Name of the data set that the model file tells, or that has images of the right size."""
+    count = network.input.positions * network.input.channels
+    fitting = [name for name, data in DATASETS.items() if np.prod(data.shape) == count]
+    name = network.metadata.get("dataset", *fitting[:1])
+    if name not in DATASETS:
+        raise UserError(f"{network.name}: no data set is known for images of {network.input.shape}")
+    return name
+
+
+if __name__ == "__main__":
+    typer.run(_main)

@@ -1,0 +1,142 @@
+"""Import QONNX: walk the graph once, node by node, and emit integer layers.
+
+Every tensor of the graph is a :class:`Constant` or a :class:`Signal`: a node of constants is folded, a node with a
+signal continues it.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..network import Network, TopK
+from .chain import elementwise, quantised
+from .elementwise import EVALUATORS
+from .layers import LAYERS, PADDED
+from .model import Constant, read
+from .names import Names
+from .quantisers import GRIDS
+from .shapes import CONSTANTS, MOVES
+from .signal import NotMonotone, Signal
+
+__all__ = ["load"]
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_SUPPORTED = sorted(EVALUATORS.keys() | MOVES.keys() | CONSTANTS.keys() | LAYERS.keys())
+
+
+def load(path, name=None):
+    """Import a model.
+
+    Parameters
+    ----------
+    path : path
+        An ``.onnx`` or ``.onnx.xz`` file: QONNX, one image in, layers in a chain, scores or classes out.
+    name : str, optional
+        What to call the network; the file's name when not given.
+
+    Returns
+    -------
+    Network
+        Integers only, with the scores of the model's float32 graph.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, or holds what cannot be built; says which node, and what to do.
+    """
+    name = name or Path(path).name.removesuffix(".xz").removesuffix(".onnx")
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{path}: {name!r} cannot name a network: a letter, then up to 63 letters, digits, - or _")
+    model = read(path)
+    _check_operators(model)
+    names = Names()
+    tensors = dict(model.constants)
+    tensors[model.input_name] = Signal.of_pixels(model.input_shape, 1 if model.input_is_integer else 1 / 255)
+    for node in model.nodes:
+        results = _node(names, node, _inputs(node, tensors))
+        results = results if isinstance(results, tuple) else (results,)
+        tensors.update(zip(node.outputs, results, strict=False))
+    return _network(name, model, tensors)
+
+
+def _check_operators(model):
+    unknown = [node for node in model.nodes if node.op not in _SUPPORTED or node.domain not in ("", "qonnx")]
+    if unknown:
+        found = ", ".join(f"{node.domain}{'.' if node.domain else ''}{node.op} ({node.name})" for node in unknown)
+        raise UserError(f"{model.file}: operators that are not supported: {found}. Supported are "
+                        f"{', '.join(_SUPPORTED)}")
+
+
+def _inputs(node, tensors):
+    unknown = [name for name in node.inputs if name and name not in tensors]
+    if unknown:
+        raise node.error(f"its input {', '.join(unknown)} is not computed by any node before it")
+    return [tensors[name] if name else None for name in node.inputs]
+
+
+def _node(names, node, inputs):
+    """Constant or signal after ``node``; a tuple where it has more than one output."""
+    signals = [value for value in inputs if isinstance(value, Signal)]
+    if node.op == "Shape":
+        return Constant(CONSTANTS["Shape"](node.attributes, signals[0].view if signals else inputs[0].array))
+    if not signals:
+        return _folded(node, inputs)
+    if len(signals) > 1 or node.op in CONSTANTS:
+        raise node.error(f"joins branches ({', '.join(node.inputs)}); residual and branching graphs are not "
+                         "supported yet, only layers in a chain")
+    if signals[0].pads and node.op not in PADDED:
+        raise node.error(f"follows a Pad node; only {', '.join(sorted(PADDED))} can")
+    try:
+        if node.op in LAYERS:
+            return LAYERS[node.op](names, node, *inputs)
+        if node.op in MOVES:
+            return _moved(node, *inputs)
+        signal = elementwise(names, node, inputs)
+        return quantised(names, node, signal, inputs) if node.op in GRIDS else signal
+    except NotMonotone as error:
+        raise node.error(f"{error}; thresholds need a chain of operators that only rises or only falls") from None
+
+
+def _folded(node, inputs):
+    arrays = [value and value.array for value in inputs]
+    if node.op in MOVES:
+        return inputs[0].rearranged(lambda array: MOVES[node.op](node.attributes, array, *arrays[1:]))
+    if node.op in LAYERS:
+        raise node.error("works on constants only, which is not supported; fold it before export")
+    with np.errstate(all="ignore"):
+        array = np.asarray((EVALUATORS | CONSTANTS)[node.op](node.attributes, *arrays))
+    origin = inputs[0].origin if inputs else ""
+    if node.op not in GRIDS or node.op == "MultiThreshold":
+        return Constant(array, origin=origin)
+    _, values = GRIDS[node.op](node, inputs)
+    scale = np.broadcast_to(np.asarray(arrays[1], np.float64) if len(arrays) > 1 else 1.0, array.shape)
+    return Constant(array, scale, values, origin)
+
+
+def _moved(node, signal, *constants):
+    view = MOVES[node.op](node.attributes, signal.view, *(value and value.array for value in constants))
+    return replace(signal, view=view)
+
+
+def _network(name, model, tensors):
+    """Close the chain: integer scores with scale and offset, or class numbers."""
+    results = [tensors.get(output) for output in model.outputs]
+    signals = [value for value in results if isinstance(value, Signal)]
+    if len(signals) != 1 or not signals[0].layers:
+        raise UserError(f"{model.file}: one output that depends on the image is needed, this model has "
+                        f"{len([s for s in signals if s.layers])}: {', '.join(model.outputs)}")
+    signal, output = signals[0], model.outputs[results.index(signals[0])]
+    if signal.pads or not np.array_equal(signal.view.ravel(), np.arange(signal.tensor.channels)):
+        raise UserError(f"{model.file}: output {output} has shape {signal.view.shape}, one score a class is needed; end "
+                        "with a dense layer or a global pool")
+    if isinstance(signal.layers[-1], TopK):
+        return Network(name, signal.layers, np.ones(signal.tensor.channels), np.zeros(signal.tensor.channels),
+                       model.metadata)  # fmt: skip
+    straight = signal.affine()
+    if straight is None:
+        raise UserError(f"{model.file}: output {output} is not integer scores times a scale, plus an offset; remove what "
+                        "follows the last layer but scale, bias and BatchNormalization, or quantise it")
+    return Network(name, signal.layers, *straight, model.metadata)
