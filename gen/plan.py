@@ -40,7 +40,9 @@ class Stage:
         layer = self.layer
         match layer:
             case Conv():
-                return f"{layer.input.values} x {layer.weight_values}"
+                kinds = [str(values).replace("bipolar", "binary")
+                         for values in (layer.input.values, layer.weight_values)]
+                return kinds[0] if kinds[0] == kinds[1] == "binary" else " x ".join(kinds)
             case Pool():
                 return f"{layer.kind} of {layer.kernel[0]}x{layer.kernel[1]}"
             case Lookup():

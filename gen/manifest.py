@@ -1,0 +1,51 @@
+"""What a build says of itself: the manifest, and the number that the hardware answers with."""
+
+import hashlib
+import json
+import platform
+from importlib.metadata import version
+
+import boards
+
+from . import __version__
+
+__all__ = ["GENERATOR", "build_id", "manifest"]
+
+GENERATOR = f"popweave {__version__}"
+TOOLS = ("amaranth", "numpy", "onnx", "pyosys")
+
+
+def _digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def build_id(plan, board, source):
+    """32 bits that stand for the model file, the foldings, the board and the generator's version."""
+    foldings = sorted((name, str(folding)) for name, folding in plan.foldings.items())
+    text = json.dumps([GENERATOR, _digest(source), board, foldings])
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
+
+
+def manifest(plan, board, source, folder):
+    """Facts about the build of ``plan`` in ``folder``, for JSON; the same input gives the same facts."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        "generator": GENERATOR,
+        "build_id": f"{build_id(plan, board, source):08x}",
+        "net": plan.network.name,
+        "source": {"name": source.name, "sha256": _digest(source)},
+        "metadata": plan.network.metadata,
+        "board": board,
+        "part": boards.part(plan.board),
+        "clock_hz": plan.clock_hz,
+        "predicted": {
+            "by": "cost model",
+            "frames_per_second": round(plan.rate, 1),
+            "cycles_per_frame": plan.bottleneck.cycles,
+            "bottleneck": plan.bottleneck.layer.name,
+            "resources": {name: round(amount, 1) for name, amount in plan.cost.items()},
+            "layers": [stage.as_dict() for stage in plan.stages],
+        },
+        "tools": {"python": platform.python_version()} | {name: version(name) for name in TOOLS},
+        "files": {path.relative_to(folder).as_posix(): _digest(path) for path in files},
+    }

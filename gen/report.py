@@ -1,0 +1,73 @@
+"""What the command line shows of a build."""
+
+from contextlib import contextmanager
+from time import perf_counter
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .solver import SHARE
+
+__all__ = ["Report"]
+
+NAMES = {"lut": "LUT", "ff": "FF", "bram": "BRAM36", "dsp": "DSP", "uram": "URAM"}
+
+
+class Report:
+    """Prints steps as they pass, then what was built. ``quiet`` prints nothing."""
+
+    def __init__(self, quiet=False):
+        self.console = Console(quiet=quiet, highlight=False)
+
+    @contextmanager
+    def step(self, name):
+        """Show ``name`` while the block runs, and how long it took."""
+        start = perf_counter()
+        with self.console.status(name):
+            yield
+        self.console.print(f"  {name:<44} {perf_counter() - start:6.1f} s")
+
+    def model(self, network, path):
+        """The model: what its file says of itself."""
+        claims = ", ".join(f"{name} {value}" for name, value in network.metadata.items())
+        self.console.print(f"[bold]{network.name}[/] from {path}: {network.macs / 1e6:,.1f} million "
+                           f"multiply-accumulates a frame" + (f"; the file says: {claims}" if claims else ""))
+        if network.untrained:
+            self.console.print("[bold red]UNTRAINED:[/] the model file says that its weights were never "
+                               "trained. The design is real, its answers are not.")
+
+    def plan(self, plan):
+        """Every layer's folding and predicted cost, the bottleneck and the rate."""
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+        for heading in ("layer", "output", "arithmetic"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("folding", "cycles", "LUT", "BRAM36", "DSP"):
+            table.add_column(heading, no_wrap=True, justify="right")
+        for stage in plan.stages:
+            cost = stage.cost
+            table.add_row(
+                stage.layer.name, "x".join(map(str, stage.output.shape)), stage.arithmetic, str(stage.folding),
+                f"{stage.cycles:,}", f"{cost.lut:,.0f}", f"{cost.bram:,.1f}", f"{cost.dsp:,.0f}",
+                style="yellow" if stage is plan.bottleneck else None)
+        self.console.print(table, end="")
+        self.console.print("folding: outputs x inputs x pixels at once; all figures predicted by the cost model")
+        self.console.print(f"[bold]{plan.rate:,.0f} frames/s[/] at {plan.clock_hz / 1e6:g} MHz (predicted, cost "
+                           f"model); the bottleneck is [yellow]{plan.bottleneck.layer.name}[/]: "
+                           f"{plan.bottleneck.cycles:,} cycles a frame")
+        self._budget(plan)
+
+    def _budget(self, plan):
+        for name, amount in plan.cost.items():
+            if whole := getattr(plan.board.budget, name):
+                self.console.print(f"  {NAMES[name]:<7}{amount:>10,.0f} of {whole:>9,}  {amount / whole:6.1%}"
+                                   f"  (up to {getattr(SHARE, name):.0%} is used)")
+
+    def result(self, folder, net, board):
+        """Where the files are, and what to do next."""
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files)
+        self.console.print(f"[bold green]Written:[/] {folder}, {len(files)} files, {size / 1e6:,.1f} MB")
+        self.console.print(f"Next:    make sim NET={net} BOARD={board}\n"
+                           f"         cd {folder}/vivado && vivado -mode batch -source synth.tcl",
+                           soft_wrap=True)
