@@ -47,14 +47,15 @@ class Report:
         for stage in plan.stages:
             cost = stage.cost
             table.add_row(
-                stage.layer.name, "x".join(map(str, stage.output.shape)), stage.arithmetic, str(stage.folding),
-                f"{stage.cycles:,}", f"{cost.lut:,.0f}", f"{cost.bram:,.1f}", f"{cost.dsp:,.0f}",
+                stage.layer.name, "x".join(map(str, stage.output.shape)), stage.arithmetic,
+                str(stage.folding), f"{stage.cycles:,}",
+                f"{cost.lut:,.0f}", f"{cost.bram:,.1f}", f"{cost.dsp:,.0f}",
                 style="yellow" if stage is plan.bottleneck else None)
         self.console.print(table, end="")
-        self.console.print("folding: outputs x inputs x pixels at once; all figures predicted by the cost model")
-        self.console.print(f"[bold]{plan.rate:,.0f} frames/s[/] at {plan.clock_hz / 1e6:g} MHz (predicted, cost "
-                           f"model); the bottleneck is [yellow]{plan.bottleneck.layer.name}[/]: "
-                           f"{plan.bottleneck.cycles:,} cycles a frame")
+        self.console.print("Folding: outputs x inputs x pixels at once. Predicted (cost model):")
+        slowest = plan.bottleneck
+        self.console.print(f"[bold]{plan.rate:,.0f} frames/s[/] at {plan.clock_hz / 1e6:g} MHz; the bottleneck "
+                           f"is [yellow]{slowest.layer.name}[/], {slowest.cycles:,} cycles a frame")
         self._budget(plan)
 
     def _budget(self, plan):
