@@ -172,7 +172,8 @@ class Signal:
         offset = floats[:, 0] - scale * points[:, 0]
         error = np.abs(floats - (scale[:, None] * points + offset[:, None])).max(1)
         size = np.abs(floats).max(1)
-        offset[np.abs(offset) <= _TOLERANCE * size] = 0
+        at_zero = self.chain(np.zeros((len(size), 1), np.int64))[:, 0].astype(np.float64)
+        offset = np.where(np.abs(at_zero - offset) <= _TOLERANCE * size, at_zero, offset)
         return (scale, offset) if (error <= _TOLERANCE * size).all() else None
 
     def quantised(self, names, values, scale):
