@@ -1,0 +1,1 @@
+"""Train binary networks and export them as QONNX, the format that the generator reads."""

@@ -1,0 +1,85 @@
+"""Command line: train one network, measure it on the test images, write it as QONNX."""
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich import print
+
+from train import data, export, loop, nets
+
+HELD_OUT = 5_000  # training images that only watch
+CALIBRATION = 10_000  # training images over which BatchNorm statistics are finally averaged
+
+
+def main(
+    net: Annotated[str, typer.Option(help=f"One of {', '.join(nets.NETS)}.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; names what can be resumed.")],
+    data_folder: Annotated[
+        Path | None, typer.Option("--data", help="Folder of the data sets; or set BNN_DATA.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 60,
+    seed: Annotated[int, typer.Option(help="Decides weights, order and augmentation.")] = 1,
+    rate: Annotated[float, typer.Option(min=0, help="Adam's learning rate at the start.")] = 0.02,
+    batch: Annotated[int, typer.Option(min=2, help="Images a step.")] = 100,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Train in bfloat16: faster with AMX or a GPU.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    calibrate_only: Annotated[
+        bool, typer.Option("--calibrate-only", help="Leave the seeded weights untrained.")
+    ] = False,
+):
+    """Train NET; write checkpoint.pt, log.csv, NET.onnx.xz and NET.json into OUT.
+
+    The last 5,000 training images are held out to watch progress. The test images are looked at
+    once, at the end. Stop at any time; the same command goes on after the last whole epoch.
+    """
+    try:
+        torch.manual_seed(seed)
+        model = nets.build(net).to(device, memory_format=torch.channels_last)
+        dataset = nets.NETS[net].dataset
+        images = loop.Images.of(*data.load(dataset, "train", data_folder), device)
+        test = loop.Images.of(*data.load(dataset, "test", data_folder), device)
+        train, validation = images.split(HELD_OUT)
+        recipe = loop.Recipe(epochs, seed, rate, batch, dataset == "cifar10", bfloat16)
+        start = time.monotonic()
+        if calibrate_only:
+            recipe = recipe._replace(epochs=0)
+            nets.balance_pools(model)
+            loop.calibrate(model, train.first(CALIBRATION))
+            seconds = time.monotonic() - start
+        else:
+            seconds = loop.fit(model, train, validation, recipe, out)
+            loop.calibrate(model, train.first(CALIBRATION))
+    except (ValueError, RuntimeError, data.DataError) as error:
+        print(f"[red]error:[/red] {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+    percent = round(loop.accuracy(model, test), 2)
+    report = {
+        "net": net, "dataset": dataset, "trained": not calibrate_only, "accuracy": percent,
+        "epochs": recipe.epochs, "seed": seed, "seconds": round(seconds),
+        "machine": f"{os.cpu_count()} cores, {'CPU' if device == 'cpu' else device}",
+        "command": _command(sys.argv[1:]),
+    }  # fmt: skip
+    path = export.ship(model, net, report, out)
+    state = "untrained, calibrated" if calibrate_only else f"{recipe.epochs} epochs"
+    print(f"{net} ({state}): {percent} % of {len(test.labels):,} {dataset} test images; {path}")
+
+
+def _command(arguments):
+    """Return the command as others would give it, folders replaced by DIR and RUN."""
+    for option, stand_in in (("--data", "DIR"), ("--out", "RUN")):
+        if option in arguments:
+            arguments[arguments.index(option) + 1] = stand_in
+    return shlex.join(["python", "-m", "train.run", *arguments])
+
+
+if __name__ == "__main__":
+    typer.run(main)
