@@ -53,9 +53,9 @@ class Report:
                 style="yellow" if stage is plan.bottleneck else None)
         self.console.print(table, end="")
         self.console.print("Folding: outputs x inputs x pixels at once. Predicted (cost model):")
-        slowest = plan.bottleneck
-        self.console.print(f"[bold]{plan.rate:,.0f} frames/s[/] at {plan.clock_hz / 1e6:g} MHz; the "
-                           f"bottleneck is [yellow]{slowest.layer.name}[/], {slowest.cycles:,} cycles a frame")
+        slowest, clock = plan.bottleneck, f"{plan.clock_hz / 1e6:g} MHz"
+        self.console.print(f"[bold]{plan.rate:,.0f} frames/s[/] at {clock}; the bottleneck is "
+                           f"[yellow]{slowest.layer.name}[/], {slowest.cycles:,} cycles a frame")
         self._budget(plan)
 
     def _budget(self, plan):
