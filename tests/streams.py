@@ -1,5 +1,6 @@
 """Drive and check streams of a component in the Amaranth simulator, under random stalls."""
 
+import contextlib
 import random
 
 from amaranth.sim import Simulator
@@ -28,6 +29,23 @@ async def get(ctx, port):
         *_, valid, payload = await ctx.tick().sample(port.valid, port.payload)
     ctx.set(port.ready, 0)
     return payload
+
+
+def simulate(dut, benches, background=(), *, progress=lambda: "no", limit=10_000, vcd=None):
+    """Run test benches to their end; fail with ``progress()`` when that takes more than ``limit`` cycles."""
+
+    async def watchdog(ctx):
+        await ctx.delay(limit * PERIOD)
+        raise TimeoutError(f"{progress()} outputs after {limit} cycles")
+
+    sim = Simulator(dut)
+    sim.add_clock(PERIOD)
+    for bench in benches:
+        sim.add_testbench(bench)
+    for bench in (*background, watchdog):
+        sim.add_testbench(bench, background=True)
+    with sim.write_vcd(vcd) if vcd else contextlib.nullcontext():
+        sim.run()
 
 
 def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, vcd=None):
@@ -79,25 +97,13 @@ def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, vcd=None):
                 held = payload if valid and not ready else None
         return bench
 
-    async def watchdog(ctx):
-        await ctx.delay(limit * PERIOD)
-        progress = ", ".join(f"{len(taken)} of {count}"
-                             for taken, (_, count) in zip(received, sinks, strict=True))
-        raise TimeoutError(f"{progress} outputs after {limit} cycles")
+    def progress():
+        return ", ".join(f"{len(taken)} of {count}"
+                         for taken, (_, count) in zip(received, sinks, strict=True))
 
-    sim = Simulator(dut)
-    sim.add_clock(PERIOD)
-    for port, payloads in sources:
-        sim.add_testbench(source(port, payloads))
-    for (port, count), taken in zip(sinks, received, strict=True):
-        sim.add_testbench(sink(port, count, taken))
-        sim.add_testbench(protocol(port), background=True)
-    sim.add_testbench(watchdog, background=True)
-    if vcd:
-        with sim.write_vcd(vcd):
-            sim.run()
-    else:
-        sim.run()
+    benches = [source(port, payloads) for port, payloads in sources]
+    benches += [sink(port, count, taken) for (port, count), taken in zip(sinks, received, strict=True)]
+    simulate(dut, benches, [protocol(port) for port, _ in sinks], progress=progress, limit=limit, vcd=vcd)
     return received
 
 

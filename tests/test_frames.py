@@ -169,6 +169,11 @@ def test_filter_passes_good_frames_only(beats, stall):
         stall=stall) == [expected]
 
 
+def test_filter_drops_whether_or_not_the_output_is_ready():
+    dut = FrameFilter(2, 8, depth=1)
+    streams.exchange(dut, [(dut.i, range(10)), (dut.verdict, [0] * 5)], [(dut.o, 0)])
+
+
 def test_filter_loses_no_cycle():
     dut = FrameFilter(1, 8, depth=2)
     streams.exchange(dut, [(dut.i, range(50)), (dut.verdict, [1] * 50)], [(dut.o, 50)], limit=50 + 3)

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 from amaranth import Cat
-from amaranth.sim import Simulator
 
 from gen.bits import BYTE, Values
 from gen.hw.axi import Response
@@ -60,10 +59,7 @@ def drive(script):
 
         await script(ctx, dut, read, write)
 
-    sim = Simulator(dut)
-    sim.add_clock(streams.PERIOD)
-    sim.add_testbench(bench)
-    sim.run()
+    streams.simulate(dut, [bench])
 
 
 async def happen(ctx, dut, cycles, *names):
@@ -112,10 +108,7 @@ def test_address_and_data_in_either_order(first):
             await ctx.tick().repeat(3)
         assert await streams.get(ctx, axi.b) == OKAY
 
-    sim = Simulator(dut)
-    sim.add_clock(streams.PERIOD)
-    sim.add_testbench(bench)
-    sim.run()
+    streams.simulate(dut, [bench])
 
 
 @pytest.mark.parametrize("event", EVENTS)
