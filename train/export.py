@@ -99,7 +99,7 @@ def ship(model, net, report, folder):
         Its key in `train.nets.NETS`; names the files.
     report : dict
         What the JSON says of the model; ``sha256``, of the uncompressed ONNX file, is added. Of it
-        ``dataset``, ``trained`` and ``accuracy`` also go into the model's metadata.
+        ``dataset``, ``trained`` and ``accuracy`` also go into the model's metadata, unless None.
     folder : path
         Made if missing.
 
@@ -108,7 +108,11 @@ def ship(model, net, report, folder):
     pathlib.Path
         The compressed model.
     """
-    metadata = {key: _text(report[key]) for key in ("dataset", "trained", "accuracy")}
+    metadata = {
+        key: str(report[key]).lower()
+        for key in ("dataset", "trained", "accuracy")
+        if report[key] is not None
+    }
     data = to_bytes(to_qonnx(model, net, metadata))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,10 +121,6 @@ def ship(model, net, report, folder):
     report = report | {"sha256": hashlib.sha256(data).hexdigest()}
     (folder / f"{net}.json").write_text(json.dumps(report, indent=2) + "\n")
     return path
-
-
-def _text(value):
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def unpack(path):

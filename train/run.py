@@ -14,7 +14,7 @@ from rich import print
 from train import data, export, loop, nets
 
 HELD_OUT = 5_000  # training images that only watch
-CALIBRATION = 10_000  # training images over which BatchNorm statistics are finally averaged
+CALIBRATION = 5_000  # training images over which BatchNorm statistics are finally averaged
 
 
 def main(
@@ -61,7 +61,7 @@ def main(
         print(f"[red]error:[/red] {error}", file=sys.stderr)
         raise typer.Exit(2) from None
 
-    percent = round(loop.accuracy(model, test), 2)
+    percent = None if calibrate_only else round(loop.accuracy(model, test), 2)
     report = {
         "net": net, "dataset": dataset, "trained": not calibrate_only, "accuracy": percent,
         "epochs": recipe.epochs, "seed": seed, "seconds": round(seconds),
@@ -69,8 +69,8 @@ def main(
         "command": _command(sys.argv[1:]),
     }  # fmt: skip
     path = export.ship(model, net, report, out)
-    state = "untrained, calibrated" if calibrate_only else f"{recipe.epochs} epochs"
-    print(f"{net} ({state}): {percent} % of {len(test.labels):,} {dataset} test images; {path}")
+    result = "untrained" if calibrate_only else f"{percent} % of {len(test.labels):,} test images"
+    print(f"{net}: {result}; written to {path}")
 
 
 def _command(arguments):
