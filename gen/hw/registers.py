@@ -134,6 +134,7 @@ class RegisterFile(wiring.Component):
         self.constants = {
             "IDENTITY": MAGIC, "VERSION": pack_version(version), "BUILD": build,
             **input.words("INPUT"), **output.words("OUTPUT")}
+        self.cycles = Signal(64)
         super().__init__({
             "axi": In(AxiLite(ADDRESS_WIDTH)),
             "events": In(data.StructLayout(dict.fromkeys(EVENTS, 1))),
@@ -147,7 +148,7 @@ class RegisterFile(wiring.Component):
 
         events = Signal.like(self.events)
         counters = {name.upper(): Signal(32, name=name) for name in EVENTS}
-        cycles, cycles_high = Signal(64), Signal(32)
+        cycles, cycles_high = self.cycles, Signal(32)
         errors = Signal(2)
         control, forgiven = Signal(32), Signal(32)  # bits written as one, in the cycle in which they are
         clear = control[0]
