@@ -46,8 +46,10 @@ def run(network, images, taps=None):
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.shape[1:] != network.input.shape:
-        raise UserError(f"{network.name} takes uint8 images of {network.input.shape}, not {images.dtype} of "
-                        f"{images.shape[1:]}")
+        raise UserError(
+            f"{network.name} takes uint8 images of {network.input.shape}, not {images.dtype} of "
+            f"{images.shape[1:]}"
+        )
     taps_of_batches = []
     scores = [np.zeros((0, *network.output.shape))]
     size = _batch(network)
@@ -186,8 +188,10 @@ def _main(
         Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
     untrained = " [bold red]untrained[/]" if network.untrained else ""
-    Console().print(f"{network.name}{untrained}: {accuracy:.2%} of {len(labels):,} test images (golden model)",
-                    soft_wrap=True)  # fmt: skip
+    Console().print(
+        f"{network.name}{untrained}: {accuracy:.2%} of {len(labels):,} test images (golden model)",
+        soft_wrap=True,
+    )
 
 
 def _data_set(network):

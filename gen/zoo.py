@@ -12,7 +12,9 @@ _SUFFIXES = (".onnx.xz", ".onnx")
 
 def names():
     """Names of all networks of the zoo, sorted."""
-    return sorted({path.name.removesuffix(suffix) for suffix in _SUFFIXES for path in _FOLDER.glob(f"*{suffix}")})
+    return sorted({
+        path.name.removesuffix(suffix) for suffix in _SUFFIXES for path in _FOLDER.glob(f"*{suffix}")
+    })
 
 
 def find(net):
@@ -28,4 +30,6 @@ def find(net):
     path = Path(net)
     if path.name.endswith(_SUFFIXES) or path.is_file():
         return path
-    raise UserError(f"{net}: no network of that name, and no .onnx file; the zoo has {', '.join(names()) or 'none'}")
+    raise UserError(
+        f"{net}: no network of that name, and no .onnx file; the zoo has {', '.join(names()) or 'none'}"
+    )

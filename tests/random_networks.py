@@ -80,9 +80,12 @@ class _Builder:
         kind = TensorProto.INT64 if choice else TensorProto.FLOAT
         sizes = (self.batch,) if choice else (self.batch, *self.shape)
         graph = helper.make_graph(
-            self.nodes, "random", [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
-            [helper.make_tensor_value_info(self.tensor, kind, sizes)], self.constants,
-        )  # fmt: skip
+            self.nodes,
+            "random",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(self.tensor, kind, sizes)],
+            self.constants,
+        )
         if integer_input:
             annotation = onnx.TensorAnnotation(tensor_name="image")
             annotation.quant_parameter_tensor_names.add(key="finn_datatype", value="UINT8")
@@ -124,8 +127,16 @@ class _Builder:
         self.scale = scale
 
     def quant(self, scale, bits, signed=1, narrow=0, zero=0.0, rounding="ROUND"):
-        self.node("Quant", scale, zero, float(bits), domain=self.domain, signed=signed, narrow=narrow,
-                  rounding_mode=rounding)  # fmt: skip
+        self.node(
+            "Quant",
+            scale,
+            zero,
+            float(bits),
+            domain=self.domain,
+            signed=signed,
+            narrow=narrow,
+            rounding_mode=rounding,
+        )
         self.scale = scale
 
     def convolution(self):
@@ -138,7 +149,10 @@ class _Builder:
             value = self.scale * self.pick((-1, 1))
             self.node("Pad", np.array([0, 0, *sizes[:2], 0, 0, *sizes[2:]]), value)
             height, width, pads = height + sizes[0] + sizes[2], width + sizes[1] + sizes[3], [0, 0, 0, 0]
-        size = [(size + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i, size in enumerate((height, width))]
+        size = [
+            (size + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1
+            for i, size in enumerate((height, width))
+        ]
         if min(size) < 1:
             kernel, stride, size, pads = [1, 1], [1, 1], [height, width], [0, 0, 0, 0]
         outputs = int(self.rng.integers(1, 12))
@@ -192,7 +206,9 @@ class _Builder:
     def dense(self, outputs):
         (features,) = self.shape
         if self.chance(0.3):
-            self.node("Gemm", self.weights((outputs, features), axis=0), self.rng.normal(0, 1, outputs), transB=1)
+            self.node(
+                "Gemm", self.weights((outputs, features), axis=0), self.rng.normal(0, 1, outputs), transB=1
+            )
         else:
             self.node("MatMul", self.weights((features, outputs), axis=1))
         self.shape = (outputs,)
@@ -211,8 +227,15 @@ class _Builder:
             self.node("Quant", scale, 0.0, 2.0, domain=self.domain, signed=1, narrow=1)
         elif kind == "integer":
             bits = int(self.rng.integers(2, 9))
-            self.node("Quant", scale * 2.0 ** (1 - bits), 0.0, float(bits), domain=self.domain, signed=1,
-                      narrow=int(self.rng.integers(2)))  # fmt: skip
+            self.node(
+                "Quant",
+                scale * 2.0 ** (1 - bits),
+                0.0,
+                float(bits),
+                domain=self.domain,
+                signed=1,
+                narrow=int(self.rng.integers(2)),
+            )
         else:
             self.tensor = self.constant(self.rng.integers(-3, 4, shape) * scale, f"c{len(self.constants)}")
         tensor, self.tensor = self.tensor, tensor
@@ -224,8 +247,14 @@ class _Builder:
         spread = 3.0 * self.scale
         gain = self.rng.normal(0, 0.5, count) * self.rng.integers(0, 10, count).clip(max=1)
         if self.chance(0.6):
-            self.node("BatchNormalization", gain, self.rng.normal(0, 0.5, count), self.rng.normal(0, spread, count),
-                      self.rng.uniform(0.2, 4, count) * spread**2, epsilon=1e-4)  # fmt: skip
+            self.node(
+                "BatchNormalization",
+                gain,
+                self.rng.normal(0, 0.5, count),
+                self.rng.normal(0, spread, count),
+                self.rng.uniform(0.2, 4, count) * spread**2,
+                epsilon=1e-4,
+            )
             return
         column = (count, *[1] * (len(self.shape) - 1))
         self.node("Mul", (gain / spread).reshape(column))
@@ -241,13 +270,25 @@ class _Builder:
         elif kind == "thresholds":
             levels = int(self.rng.integers(1, 8))
             rows = np.sort(self.rng.normal(0, 1, (self.pick((1, self.shape[0])), levels)))
-            self.node("MultiThreshold", rows, domain="qonnx.custom_op.general", out_dtype="INT8",
-                      out_scale=0.5, out_bias=-0.25 * levels, data_layout="NCHW"[: len(self.shape) + 1])  # fmt: skip
+            self.node(
+                "MultiThreshold",
+                rows,
+                domain="qonnx.custom_op.general",
+                out_dtype="INT8",
+                out_scale=0.5,
+                out_bias=-0.25 * levels,
+                data_layout="NCHW"[: len(self.shape) + 1],
+            )
             self.scale = 0.25 if levels % 2 else 0.5
         else:
             bits = int(self.rng.integers(2, 9)) if kind == "signed" else int(self.rng.integers(1, 9))
             if kind == "unsigned":
                 self.node("Relu")
-            self.quant(2.0 ** (2 - bits), bits, signed=int(kind == "signed"), narrow=int(self.chance(0.3) and bits > 1),
-                       zero=float(self.rng.integers(2**bits)) if kind == "shifted" else 0.0,
-                       rounding=self.pick(("ROUND", "FLOOR", "CEIL", "HALF_UP", "HALF_DOWN", "UP", "DOWN")))  # fmt: skip
+            self.quant(
+                2.0 ** (2 - bits),
+                bits,
+                signed=int(kind == "signed"),
+                narrow=int(self.chance(0.3) and bits > 1),
+                zero=float(self.rng.integers(2**bits)) if kind == "shifted" else 0.0,
+                rounding=self.pick(("ROUND", "FLOOR", "CEIL", "HALF_UP", "HALF_DOWN", "UP", "DOWN")),
+            )

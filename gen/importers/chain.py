@@ -19,38 +19,46 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 def elementwise(names, node, inputs):
     """Append ``node`` to the chain of its signal."""
+    if node.op in _HARMLESS:
+        return _same(node, *inputs)
     place = next(place for place, value in enumerate(inputs) if isinstance(value, Signal))
     signal, columns = _columns(names, node, inputs[place], inputs[:place] + inputs[place + 1 :])
-    if node.op == "Cast" and node.attributes.get("to") not in _FLOATS and not isinstance(signal.layers[-1], TopK):
-        raise node.error("casts activations to another type than float32")
     evaluate = EVALUATORS[node.op]
 
     def step(floats):
         with np.errstate(all="ignore"):
             result = evaluate(node.attributes, *columns[:place], floats, *columns[place:])
         if not np.isfinite(result).all():
-            raise node.error("gives something that is not a finite number (a division by zero, or a negative variance)")
+            raise node.error(
+                "gives something that is not a finite number (a division by zero, or a negative variance)"
+            )
         return result
 
-    return signal if node.op in _HARMLESS else signal.then(step)
+    return signal.then(step)
+
+
+def _same(node, signal, *ignored):
+    classes = signal.layers and isinstance(signal.layers[-1], TopK)
+    if node.op == "Cast" and node.attributes.get("to") not in _FLOATS and not classes:
+        raise node.error("casts activations to another type than float32")
+    return signal
 
 
 def _columns(names, node, signal, constants):
-    """The signal and the constants as columns, one row a channel; flattened where positions of a channel differ."""
+    """The constants as columns, one row a channel, and the signal: flattened, if its positions differ."""
     arrays = [None if constant is None else _numbers(node, constant) for constant in constants]
     if node.op == "MultiThreshold":
-        axis = _channel_axis(node, signal)
-        columns = [signal.per_channel(_along(signal, axis, column)) for column in np.atleast_2d(arrays[0]).T]
-        return signal, [np.hstack(columns)]
+        arrays = [_along(signal, _channel_axis(node, signal), column) for column in arrays[0].T]
     if node.op == "BatchNormalization":
+        if node.attributes.get("training_mode", 0):
+            raise node.error("is in training mode; export the model for inference, model.eval()")
         arrays = [_along(signal, 1, array) for array in arrays]
-    if node.op in _HARMLESS:
-        return signal, []
     shape = np.broadcast_shapes(signal.view.shape, *(array.shape for array in arrays if array is not None))
     signal = replace(signal, view=signal.view.reshape(shape))
     if any(_column(signal, array) is None for array in arrays if array is not None):
         signal = signal.flattened(names)
-    return signal, [None if array is None else _column(signal, array) for array in arrays]
+    columns = [None if array is None else _column(signal, array) for array in arrays]
+    return signal, [np.hstack(columns)] if node.op == "MultiThreshold" else columns
 
 
 def _column(signal, array):
@@ -80,7 +88,9 @@ def quantised(names, node, signal, inputs):
     """Emit the quantiser ``node`` that ``signal``, a chain of floats, ends with."""
     scale, values = GRIDS[node.op](node, inputs)
     if np.ptp(scale):
-        raise node.error("activation scales that differ between channels are not supported; train with one scale")
+        raise node.error(
+            "activation scales that differ between channels are not supported; train with one scale"
+        )
     signal = signal.quantised(names, values, float(np.ravel(scale)[0]))
     return _without_zero(signal) if node.op == "Sign" else signal
 

@@ -1,7 +1,7 @@
 """Element-wise operators in float32, as the original graph computes them.
 
-Every evaluator takes the node's attributes and its inputs as arrays that broadcast against each other. They serve
-twice: to fold constants, and to follow one integer through the nodes between an accumulator and a quantiser.
+Every evaluator takes the node's attributes and its inputs as arrays that broadcast against each other. They
+serve twice: to fold constants, and to follow one integer from an accumulator to a quantiser.
 
 The order of operations is that of the reference executor (QONNX's, on ONNX Runtime), because float32 rounding
 depends on it.

@@ -1,7 +1,7 @@
-"""Read a model file: protobuf in, plain nodes and constants out. Nothing else of the file system is touched."""
+"""Read a model file: protobuf in, plain nodes and constants out. No other file is ever opened."""
 
 import lzma
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,11 @@ class Constant:
     def rearranged(self, move):
         """The same constant with ``move`` (a transposition, a reshaping) applied to it."""
         scale = None if self.scale is None else move(self.scale)
-        return Constant(move(self.array), scale, self.values, self.origin)
+        return replace(self, array=move(self.array), scale=scale)
+
+    def scaled(self, factor):
+        """The same constant times a number."""
+        return self.rearranged(lambda array: array * factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +98,20 @@ def read(path):
     graph = proto.graph
     nodes = _live([_node(path, number, node) for number, node in enumerate(graph.node)], graph)
     types = _declared_types(graph)
-    constants = {tensor.name: _initializer(path, tensor, types.get(tensor.name)) for tensor in graph.initializer}
+    constants = {
+        tensor.name: _initializer(path, tensor, types.get(tensor.name)) for tensor in graph.initializer
+    }
     name, shape = _image(path, graph, constants)
     return Model(
-        path, nodes, constants, name, shape, types.get(name) in (Values(0, 255), Values(-128, 127)),
-        tuple(output.name for output in graph.output), {prop.key: prop.value for prop in proto.metadata_props},
-    )  # fmt: skip
+        path,
+        nodes,
+        constants,
+        name,
+        shape,
+        types.get(name) in (Values(0, 255), Values(-128, 127)),
+        tuple(output.name for output in graph.output),
+        {prop.key: prop.value for prop in proto.metadata_props},
+    )
 
 
 def _content(path):
@@ -124,7 +136,9 @@ def _parse(path, content):
     try:
         proto = onnx.load_model_from_string(content)
     except DecodeError:
-        raise UserError(f"{path}: not an ONNX model, or one cut short ({len(content)} bytes do not parse)") from None
+        raise UserError(
+            f"{path}: not an ONNX model, or one cut short ({len(content)} bytes do not parse)"
+        ) from None
     if not proto.graph.node or not proto.graph.output:
         raise UserError(f"{path}: not an ONNX model, or one cut short (it has no graph)")
     return proto
@@ -156,8 +170,10 @@ def _attribute(path, item):
 
 def _array(path, tensor):
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raise UserError(f"{path}: tensor {tensor.name} is kept in another file, which is never opened; "
-                        "save the model as one file (onnx.save without save_as_external_data)")
+        raise UserError(
+            f"{path}: tensor {tensor.name} is kept in another file, which is never opened; "
+            "save the model as one file (onnx.save without save_as_external_data)"
+        )
     try:
         return onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError, MemoryError, OverflowError) as error:
@@ -198,13 +214,19 @@ def _image(path, graph, constants):
     if len(inputs) != 1:
         names = ", ".join(item.name for item in inputs) or "none"
         raise UserError(f"{path}: one input is needed, the image; this model has {len(inputs)}: {names}")
-    sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?"
-             for dim in inputs[0].type.tensor_type.shape.dim]
+    sizes = [
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?"
+        for dim in inputs[0].type.tensor_type.shape.dim
+    ]
     batch, *rest = sizes or [0]
     if not 1 <= len(rest) <= 3 or not all(isinstance(size, int) and 0 < size < 1 << 16 for size in rest):
-        raise UserError(f"{path}: input {inputs[0].name} is {sizes}; fixed sizes are needed, "
-                        "[1, channels, height, width], only the batch may be left open")
+        raise UserError(
+            f"{path}: input {inputs[0].name} is {sizes}; fixed sizes are needed, "
+            "[1, channels, height, width], only the batch may be left open"
+        )
     if isinstance(batch, int) and batch > 1:
-        raise UserError(f"{path}: input {inputs[0].name} is {sizes}, a batch of {batch}; "
-                        "export it with a batch of 1, or leave the batch open")
+        raise UserError(
+            f"{path}: input {inputs[0].name} is {sizes}, a batch of {batch}; "
+            "export it with a batch of 1, or leave the batch open"
+        )
     return inputs[0].name, (1, *rest)

@@ -1,7 +1,7 @@
 """Import QONNX: walk the graph once, node by node, and emit integer layers.
 
-Every tensor of the graph is a :class:`Constant` or a :class:`Signal`: a node of constants is folded, a node with a
-signal continues it.
+Every tensor of the graph is a :class:`Constant` or a :class:`Signal`: a node of constants is folded, a node
+with a signal continues it.
 """
 
 import re
@@ -13,18 +13,35 @@ import numpy as np
 from ..errors import UserError
 from ..network import Network, TopK
 from .chain import elementwise, quantised
+from .choice import arg_max, top_k
 from .elementwise import EVALUATORS
-from .layers import LAYERS, PADDED
 from .model import Constant, read
 from .names import Names
+from .pools import average_pool, global_average_pool, global_max_pool, max_pool, pad, reduce_mean
+from .products import conv, gemm, matmul
 from .quantisers import GRIDS
 from .shapes import CONSTANTS, MOVES
-from .signal import NotMonotone, Signal
+from .signal import Signal
+from .thresholds import NotMonotone
 
 __all__ = ["load"]
 
+_LAYERS = {
+    "ArgMax": arg_max,
+    "AveragePool": average_pool,
+    "Conv": conv,
+    "Gemm": gemm,
+    "GlobalAveragePool": global_average_pool,
+    "GlobalMaxPool": global_max_pool,
+    "MatMul": matmul,
+    "MaxPool": max_pool,
+    "Pad": pad,
+    "ReduceMean": reduce_mean,
+    "TopK": top_k,
+}
+_TAKES_PADS = ("AveragePool", "Conv", "MaxPool")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-_SUPPORTED = sorted(EVALUATORS.keys() | MOVES.keys() | CONSTANTS.keys() | LAYERS.keys())
+_SUPPORTED = sorted(EVALUATORS.keys() | MOVES.keys() | CONSTANTS.keys() | _LAYERS.keys())
 
 
 def load(path, name=None):
@@ -49,15 +66,16 @@ def load(path, name=None):
     """
     name = name or Path(path).name.removesuffix(".xz").removesuffix(".onnx")
     if not _NAME.fullmatch(name):
-        raise UserError(f"{path}: {name!r} cannot name a network: a letter, then up to 63 letters, digits, - or _")
+        raise UserError(
+            f"{path}: {name!r} cannot name a network: a letter, then up to 63 letters, digits, - or _"
+        )
     model = read(path)
     _check_operators(model)
     names = Names()
     tensors = dict(model.constants)
     tensors[model.input_name] = Signal.of_pixels(model.input_shape, 1 if model.input_is_integer else 1 / 255)
     for node in model.nodes:
-        results = _node(names, node, _inputs(node, tensors))
-        results = results if isinstance(results, tuple) else (results,)
+        results = _evaluated(names, node, _inputs(node, tensors))
         tensors.update(zip(node.outputs, results, strict=False))
     return _network(name, model, tensors)
 
@@ -65,9 +83,12 @@ def load(path, name=None):
 def _check_operators(model):
     unknown = [node for node in model.nodes if node.op not in _SUPPORTED or node.domain not in ("", "qonnx")]
     if unknown:
-        found = ", ".join(f"{node.domain}{'.' if node.domain else ''}{node.op} ({node.name})" for node in unknown)
-        raise UserError(f"{model.file}: operators that are not supported: {found}. Supported are "
-                        f"{', '.join(_SUPPORTED)}")
+        found = ", ".join(
+            f"{node.domain}{'.' if node.domain else ''}{node.op} ({node.name})" for node in unknown
+        )
+        raise UserError(
+            f"{model.file}: operators that are not supported: {found}. Supported are {', '.join(_SUPPORTED)}"
+        )
 
 
 def _inputs(node, tensors):
@@ -77,34 +98,48 @@ def _inputs(node, tensors):
     return [tensors[name] if name else None for name in node.inputs]
 
 
+def _evaluated(names, node, inputs):
+    """Constants or signals after ``node``, a tuple."""
+    try:
+        results = _node(names, node, inputs)
+    except UserError:
+        raise
+    except NotMonotone as error:
+        raise node.error(
+            f"{error}; a threshold needs operators that together only rise or only fall"
+        ) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A file can hold anything: a reshape that does not fit, a missing attribute, text for a number.
+        raise node.error(f"makes no sense with these inputs and attributes ({error})") from error
+    return results if isinstance(results, tuple) else (results,)
+
+
 def _node(names, node, inputs):
-    """Constant or signal after ``node``; a tuple where it has more than one output."""
     signals = [value for value in inputs if isinstance(value, Signal)]
     if node.op == "Shape":
         return Constant(CONSTANTS["Shape"](node.attributes, signals[0].view if signals else inputs[0].array))
     if not signals:
         return _folded(node, inputs)
     if len(signals) > 1 or node.op in CONSTANTS:
-        raise node.error(f"joins branches ({', '.join(node.inputs)}); residual and branching graphs are not "
-                         "supported yet, only layers in a chain")
-    if signals[0].pads and node.op not in PADDED:
-        raise node.error(f"follows a Pad node; only {', '.join(sorted(PADDED))} can")
-    try:
-        if node.op in LAYERS:
-            return LAYERS[node.op](names, node, *inputs)
-        if node.op in MOVES:
-            return _moved(node, *inputs)
-        signal = elementwise(names, node, inputs)
-        return quantised(names, node, signal, inputs) if node.op in GRIDS else signal
-    except NotMonotone as error:
-        raise node.error(f"{error}; thresholds need a chain of operators that only rises or only falls") from None
+        raise node.error(
+            f"joins branches ({', '.join(node.inputs)}); residual and branching graphs are not "
+            "supported yet, only layers in a chain"
+        )
+    if signals[0].pads and node.op not in _TAKES_PADS:
+        raise node.error(f"follows a Pad node; only {', '.join(sorted(_TAKES_PADS))} can")
+    if node.op in _LAYERS:
+        return _LAYERS[node.op](names, node, *inputs)
+    if node.op in MOVES:
+        return _moved(node, *inputs)
+    signal = elementwise(names, node, inputs)
+    return quantised(names, node, signal, inputs) if node.op in GRIDS else signal
 
 
 def _folded(node, inputs):
     arrays = [value and value.array for value in inputs]
     if node.op in MOVES:
         return inputs[0].rearranged(lambda array: MOVES[node.op](node.attributes, array, *arrays[1:]))
-    if node.op in LAYERS:
+    if node.op in _LAYERS:
         raise node.error("works on constants only, which is not supported; fold it before export")
     with np.errstate(all="ignore"):
         array = np.asarray((EVALUATORS | CONSTANTS)[node.op](node.attributes, *arrays))
@@ -126,17 +161,23 @@ def _network(name, model, tensors):
     results = [tensors.get(output) for output in model.outputs]
     signals = [value for value in results if isinstance(value, Signal)]
     if len(signals) != 1 or not signals[0].layers:
-        raise UserError(f"{model.file}: one output that depends on the image is needed, this model has "
-                        f"{len([s for s in signals if s.layers])}: {', '.join(model.outputs)}")
+        raise UserError(
+            f"{model.file}: one output that depends on the image is needed, this model has "
+            f"{len([s for s in signals if s.layers])}: {', '.join(model.outputs)}"
+        )
     signal, output = signals[0], model.outputs[results.index(signals[0])]
     if signal.pads or not np.array_equal(signal.view.ravel(), np.arange(signal.tensor.channels)):
-        raise UserError(f"{model.file}: output {output} has shape {signal.view.shape}, one score a class is needed; end "
-                        "with a dense layer or a global pool")
+        raise UserError(
+            f"{model.file}: output {output} has shape {signal.view.shape}, one score a class is needed; end "
+            "with a dense layer or a global pool"
+        )
     if isinstance(signal.layers[-1], TopK):
-        return Network(name, signal.layers, np.ones(signal.tensor.channels), np.zeros(signal.tensor.channels),
-                       model.metadata)  # fmt: skip
+        count = signal.tensor.channels
+        return Network(name, signal.layers, np.ones(count), np.zeros(count), model.metadata)
     straight = signal.affine()
     if straight is None:
-        raise UserError(f"{model.file}: output {output} is not integer scores times a scale, plus an offset; remove what "
-                        "follows the last layer but scale, bias and BatchNormalization, or quantise it")
+        raise UserError(
+            f"{model.file}: output {output} is not integer scores times a scale, plus an offset; remove what "
+            "follows the last layer but scale, bias and BatchNormalization, or quantise it"
+        )
     return Network(name, signal.layers, *straight, model.metadata)

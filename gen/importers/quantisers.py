@@ -36,8 +36,10 @@ def _threshold_grid(node, inputs):
         low = step * bias / scale
         if abs(low - round(low)) < 1e-6 and levels < 1 << _MAX_BITS:
             return np.array(scale / step), Values(round(low), round(low) + step * levels, step)
-    raise node.error(f"{levels} thresholds, out_scale {scale:g} and out_bias {bias:g}: at most 255 thresholds, and a "
-                     "bias of whole or half scales are supported")
+    raise node.error(
+        f"{levels} thresholds, out_scale {scale:g} and out_bias {bias:g}: at most 255 thresholds, and a "
+        "bias of whole or half scales are supported"
+    )
 
 
 def _sign_grid(node, inputs):

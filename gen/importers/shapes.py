@@ -1,7 +1,7 @@
 """Operators that move elements without changing them, and those that only ever work on constants.
 
-A move is a function of the node's attributes, an array and constant parameters. It serves constants and, applied to
-the view of a signal, activations alike.
+A move is a function of the node's attributes, an array and constant parameters. It serves constants and,
+applied to the view of a signal, activations alike.
 """
 
 import numpy as np

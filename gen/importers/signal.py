@@ -1,8 +1,8 @@
 """An activation on its way through the graph: integers, and what they stand for there.
 
-Between an accumulator and the next quantiser every node acts on each channel alone, so that stretch is a function
-of one integer. Nothing is rewritten: the function is evaluated, in the graph's own float32, at every integer that
-the channel can reach, and the thresholds are read off.
+Between an accumulator and the next quantiser every node acts on each channel alone, so that stretch is a
+function of one integer. Nothing is rewritten: the function is evaluated, in the graph's own float32, at every
+integer that the channel can reach, and the thresholds are read off.
 """
 
 from collections.abc import Callable
@@ -12,24 +12,21 @@ import numpy as np
 
 from ..bits import BYTE, Values
 from ..network import Conv, Flatten, Lookup, Tensor, Threshold
+from .thresholds import directions, steps
 
-__all__ = ["NotMonotone", "Signal", "grid_step"]
+__all__ = ["Signal", "grid_step"]
 
-# More integers than this are sampled, and the steps between two samples are found by bisection. That is exact, too:
-# float32 operations round monotonically, so a chain of monotone operators is monotone.
-_GRID = 1 << 15
+# Of more integers than this a sample is evaluated, and the steps between two samples are found by bisection.
+# That is exact, too: float32 operations round monotonically, so a chain of monotone operators is monotone.
+_GRID = 1 << 14
 
 # What float32 rounding may do to a straight line.
 _TOLERANCE = 1e-5
 
 
-class NotMonotone(ValueError):
-    """A channel whose output rises and falls as its accumulator grows."""
-
-
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """One tensor of the graph, as layers of integers so far and a function that turns them into the graph's floats.
+    """One tensor of the graph: layers of integers so far, and a function from those to the graph's floats.
 
     Parameters
     ----------
@@ -38,7 +35,7 @@ class Signal:
     tensor : Tensor
         The integers that the last of them puts out.
     view : int array
-        The tensor as the graph sees it, batch 1 included: for each element, where in the stream its integer is.
+        The tensor as the graph sees it, batch included: where in the stream each element's integer is.
     bounds : int64 array, shape (2, channels)
         Least and greatest integer of each channel.
     chain : callable
@@ -118,11 +115,17 @@ class Signal:
             return chain(points.reshape(count, -1, shape[-1])).reshape(shape)
 
         scale = None if self.scale is None else np.tile(self.scale, count)
-        return replace(self, layers=(*self.layers, layer), tensor=layer.output, chain=flat_chain, scale=scale,
-                       bounds=np.tile(self.bounds, count))  # fmt: skip
+        return replace(
+            self,
+            layers=(*self.layers, layer),
+            tensor=layer.output,
+            chain=flat_chain,
+            scale=scale,
+            bounds=np.tile(self.bounds, count),
+        )
 
     def samples(self):
-        """Integers at which to evaluate each channel, shape (channels, n): all, or evenly spread, ends included."""
+        """Integers at which to evaluate each channel, (channels, n): all, or an even spread and both ends."""
         low, high = self.bounds
         step = self.tensor.values.step
         count = int((high - low).max()) // step + 1
@@ -136,7 +139,7 @@ class Signal:
 
         None where they cannot be, since there is no convolution right before.
         """
-        falls = _directions(self.chain(self.samples())) < 0
+        falls = directions(self.chain(self.samples())) < 0
         if falls.any() and not self.reversible:
             return None
         return self.reversed(falls)
@@ -158,8 +161,14 @@ class Signal:
         weights = conv.weights * signs.astype(conv.weights.dtype)[:, None, None, None]
         conv = replace(conv, weights=weights, weight_values=_holding(conv.weight_values, weights))
         scale = None if self.scale is None else self.scale * signs
-        return replace(self, layers=(*self.layers[:-1], conv), tensor=conv.output, bounds=conv.bounds,
-                       chain=lambda points: chain(points * signs[:, None]), scale=scale)  # fmt: skip
+        return replace(
+            self,
+            layers=(*self.layers[:-1], conv),
+            tensor=conv.output,
+            bounds=conv.bounds,
+            chain=lambda points: chain(points * signs[:, None]),
+            scale=scale,
+        )
 
     def affine(self):
         """Scale and offset of each channel, two float64 arrays; None where a chain is not a straight line."""
@@ -179,8 +188,10 @@ class Signal:
     def quantised(self, names, values, scale):
         """Emit the layer that turns the integers into those of ``values``, each worth ``scale``.
 
-        No layer is needed where they are these integers already. The chain already holds the quantiser: its floats are multiples of ``scale``.
+        The chain already ends with the quantiser: its floats are multiples of ``scale``. No layer is needed
+        where the integers are the wanted ones as they are.
         """
+
         def levels(points):
             return np.rint((self.chain(points) / scale - values.lo) / values.step).astype(np.int32)
 
@@ -203,8 +214,8 @@ class Signal:
     def _thresholded(self, name, levels, values, scale):
         samples = self.samples()
         counts = levels(samples)
-        falls = _directions(counts) < 0
-        thresholds = _steps(levels, samples, counts, falls, values.levels)
+        falls = directions(counts) < 0
+        thresholds = steps(levels, samples, counts, falls, values.levels)
         before = self
         if self.reversible:
             before = self.reversed(falls)
@@ -216,7 +227,7 @@ class Signal:
 
 
 def grid_step(floats, most=255):
-    """Greatest number of which all ``floats`` are integer multiples, at most ``most`` each; None if there is none."""
+    """Greatest number of which all ``floats`` are multiples, at most ``most`` times it; or else None."""
     distinct = np.unique(np.abs(floats).astype(np.float64))
     largest = distinct[-1]
     if largest == 0:
@@ -234,8 +245,8 @@ def _image_view(tensor):
 
 
 def _times(scale):
-    # The graph's own accumulator is a float32 sum of scaled products. Its exact value, rounded once, is the best
-    # that any order of summation can come to, and equal to all of them where scales are powers of two.
+    # The graph's own accumulator is a float32 sum of scaled products. Its exact value, rounded once, is what
+    # every order of summation comes close to, and what each of them gives where scales are powers of two.
     return lambda points: (points * scale).astype(np.float32)
 
 
@@ -244,35 +255,3 @@ def _holding(values, weights):
     if values.lo <= weights.min() and weights.max() <= values.hi:
         return values
     return Values(min(values.lo, -values.hi), max(values.hi, -values.lo), values.step)
-
-
-def _directions(floats):
-    rises = (floats[:, 1:] >= floats[:, :-1]).all(1)
-    falls = (floats[:, 1:] <= floats[:, :-1]).all(1)
-    if not (rises | falls).all():
-        channel = int(np.argmin(rises | falls))
-        turns = np.unique(floats[channel][np.r_[True, np.diff(floats[channel]) != 0]])
-        raise NotMonotone(f"channel {channel} both rises and falls as its input grows "
-                          f"(between {turns.min():g} and {turns.max():g})")
-    return np.where(rises, 1, -1)
-
-
-def _steps(levels, samples, counts, falls, level_count):
-    """First integer of each channel at which each level is reached (left, where it falls): ascending rows.
-
-    A level that is never reached gets the integer after the last one.
-    """
-    rising = np.where(falls[:, None], level_count - 1 - counts, counts)
-    wanted = np.arange(1, level_count)
-    index = np.stack([np.searchsorted(row, wanted) for row in rising])
-    last = samples.shape[1] - 1
-    high = np.take_along_axis(samples, np.minimum(index, last), 1)
-    low = np.take_along_axis(samples, np.clip(index - 1, 0, last), 1)
-    high = np.where(index == 0, low, high)
-    while (high - low > 1).any():
-        middle = (low + high) // 2
-        at_middle = levels(middle)
-        at_middle = np.where(falls[:, None], level_count - 1 - at_middle, at_middle)
-        reached = at_middle >= wanted
-        high, low = np.where(reached, middle, high), np.where(reached, low, middle)
-    return np.where(index > last, samples[:, -1:] + 1, high)

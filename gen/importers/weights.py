@@ -34,7 +34,9 @@ def integer_weights(constant):
     rows = constant.array.reshape(len(constant.array), -1).astype(np.float64)
     if not np.isfinite(rows).all():
         raise WeightError("weights that are not finite numbers")
-    scale = _found_scale(rows) if constant.scale is None else _declared_scale(constant.scale.reshape(rows.shape))
+    scale = (
+        _found_scale(rows) if constant.scale is None else _declared_scale(constant.scale.reshape(rows.shape))
+    )
     integers = np.rint(rows / scale[:, None])
     off = np.abs(integers * scale[:, None] - rows).max(1) > np.abs(rows).max(1) * 2.0**-20
     values = constant.values or _smallest(integers)
@@ -42,7 +44,9 @@ def integer_weights(constant):
     wrong = outside | off[:, None]
     if wrong.any():
         example = constant.array.ravel()[int(np.argmax(wrong))]
-        raise WeightError(f"weights declared as {values}, but {np.count_nonzero(wrong)} are not, {example:g} for one")
+        raise WeightError(
+            f"weights declared as {values}, but {np.count_nonzero(wrong)} are not, {example:g} for one"
+        )
     if values.bits > _MAX_BITS:
         raise WeightError(f"weights of {values.bits} bits; at most {_MAX_BITS} are supported")
     return integers.astype(np.int32).reshape(constant.array.shape), scale, values
@@ -52,7 +56,9 @@ def _declared_scale(scales):
     if not (np.isfinite(scales).all() and (scales > 0).all()):
         raise WeightError("a weight scale that is not a positive number")
     if (scales != scales[:, :1]).any():
-        raise WeightError("weight scales that differ within one output; only one for all or one an output is possible")
+        raise WeightError(
+            "weight scales that differ within one output; only one for all or one an output is possible"
+        )
     return scales[:, 0]
 
 
@@ -62,8 +68,10 @@ def _found_scale(rows):
         return np.full(len(rows), step)
     steps = [grid_step(row, most=127) for row in rows]
     if None in steps:
-        raise WeightError(f"weights that are not quantised (output {steps.index(None)} holds no small integers times "
-                          "a scale); train with quantised weights and export the Quant or BipolarQuant nodes")
+        raise WeightError(
+            f"weights that are not quantised (output {steps.index(None)} holds no small integers times "
+            "a scale); train with quantised weights and export the Quant or BipolarQuant nodes"
+        )
     return np.array(steps)
 
 

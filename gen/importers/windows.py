@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Window"]
+import numpy as np
+
+__all__ = ["Window", "need_image"]
 
 
 @dataclass(frozen=True)
@@ -26,23 +28,27 @@ class Window:
     @classmethod
     def of(cls, node, signal, kernel):
         """Read the window of ``node`` over ``signal``."""
+        need_image(node, signal)
         attributes = node.attributes
         kernel, stride = tuple(kernel), tuple(attributes.get("strides", (1, 1)))
         if len(kernel) != 2 or len(stride) != 2 or min(kernel + stride) < 1:
-            raise node.error(f"kernel {kernel} with strides {stride}; only windows of height and width are supported")
+            raise node.error(
+                f"kernel {kernel} with strides {stride}; only windows of height and width are supported"
+            )
         if any(step != 1 for step in attributes.get("dilations", (1, 1))):
             raise node.error("dilated windows are not supported; only dilations=[1, 1]")
-        before, value = signal.pads or ((0, 0, 0, 0), 0.0)
+        before, value = signal.pads or ((0, 0, 0, 0), -np.inf if node.op == "MaxPool" else 0.0)
         size = tuple(signal.tensor.shape[axis] + before[axis] + before[axis + 2] for axis in (0, 1))
         own = _own_pads(node, size, kernel, stride)
         if node.op == "Conv" and any(own) and value != 0:
             raise node.error(f"pads with 0 around a Pad node's {value:g}; only one value is possible")
         pads = tuple(a + b for a, b in zip(before, own, strict=True))
-        return cls(kernel, stride, pads, own, value if signal.pads else -float("inf") if node.op == "MaxPool" else 0.0)
+        return cls(kernel, stride, pads, own, value)
 
     @classmethod
-    def whole(cls, signal):
+    def whole(cls, node, signal):
         """One window over all of ``signal``."""
+        need_image(node, signal)
         return cls(signal.tensor.shape[:2])
 
 
@@ -64,3 +70,9 @@ def _own_pads(node, size, kernel, stride):
                 raise node.error("ceil_mode=1 averages over fewer values at the border; use ceil_mode=0")
             pads[axis + 2] += stride[axis] - over if over else 0
     return tuple(pads)
+
+
+def need_image(node, signal):
+    """Refuse a signal that the graph does not see as an image."""
+    if not signal.is_image:
+        raise node.error(f"takes {signal.view.shape}, which is not [1, channels, height, width] of its input")
