@@ -122,6 +122,8 @@ class Core(wiring.Component):
         Scores, or channel numbers, one a payload.
     """
 
+    unit_name = "core"
+
     def __init__(self, network, foldings):
         self.stages = stages(network, foldings)
         values, last = network.output.values, list(self.stages.values())[-1]

@@ -2,7 +2,7 @@
 
 from amaranth import *
 
-__all__ = ["nest", "table", "wrap_add"]
+__all__ = ["nest", "select", "table", "wrap_add"]
 
 
 def nest(m, step, **loops):
@@ -38,6 +38,19 @@ def table(m, index, values, name):
         for value in sorted(set(values) - {common}):
             with m.Case(*(k for k, v in enumerate(values) if v == value)):
                 m.d.comb += result.eq(value)
+    return result
+
+
+def select(m, words, index, name):
+    """``words[index]`` as a signal: a multiplexer, where ``word_select`` would make a shifter."""
+    words = list(words)
+    result = Signal.like(words[0], name=name)
+    with m.Switch(index):
+        for k, word in enumerate(words[:-1]):
+            with m.Case(k):
+                m.d.comb += result.eq(word)
+        with m.Default():
+            m.d.comb += result.eq(words[-1])
     return result
 
 

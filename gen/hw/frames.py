@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Frames of a fixed number of beats: repaired at the input, dropped at the output if they were bad.
 
 The network between the two sees whole frames only, so nothing in it can ever be out of step. One verdict a
@@ -9,6 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .stream import wrapping
+from .units import add_unit
 
 __all__ = ["Beat", "FrameFilter", "FrameGuard", "VerdictQueue"]
 
@@ -51,6 +53,7 @@ class FrameGuard(wiring.Component):
         if beats < 1:
             raise ValueError(f"no frame of {beats} beats")
         self.beats = beats
+        self.unit_name = "frame_guard"
         super().__init__({
             "i": In(stream.Signature(Beat(shape))),
             "o": Out(stream.Signature(shape)),
@@ -100,6 +103,7 @@ class VerdictQueue(wiring.Component):
         if depth < 1:
             raise ValueError(f"no queue of depth {depth}")
         self.depth = depth
+        self.unit_name = f"verdict_queue_{depth}"
         super().__init__({
             "i": In(stream.Signature(1)),
             "o": Out(stream.Signature(1)),
@@ -154,6 +158,7 @@ class FrameFilter(wiring.Component):
         if beats < 1:
             raise ValueError(f"no frame of {beats} beats")
         self.beats, self.depth = beats, depth
+        self.unit_name = "frame_filter"
         super().__init__({
             "i": In(stream.Signature(shape)),
             "verdict": In(stream.Signature(1)),
@@ -163,7 +168,7 @@ class FrameFilter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        m.submodules.queue = queue = VerdictQueue(self.depth)
+        queue = add_unit(m, "queue", VerdictQueue(self.depth), platform)
         connect(m, flipped(self.verdict), queue.i)
         verdict = queue.o
 

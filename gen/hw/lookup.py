@@ -46,7 +46,7 @@ class Lookup(wiring.Component):
         for k in range(self.simd):
             contents = codes[0] if shared else np.concatenate(codes[k::self.simd])
             m.submodules[f"table{k}"] = rom = Rom(
-                contents.tolist(), self.layer.values.bits, self.file if shared else f"{self.file}_{k}")
+                contents.tolist(), self.layer.values.bits, self.file if shared else f"{self.file}_{k}", f"table{k}")
             m.d.comb += [rom.read.addr.eq(Cat(self.i.payload.word_select(k, 8), fold)), rom.read.en.eq(advance)]
             results.append(rom.read.data)
         m.d.comb += self.o.payload.eq(Cat(results))

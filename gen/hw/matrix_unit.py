@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bits import pack
-from .counters import nest
+from .counters import nest, select
 from .lanes import lane_for
 from .memory import Queue, Rom
 from .units import add_unit
@@ -121,8 +121,10 @@ class MatrixUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        full, last = Signal(), Signal()
-        step = self.i.valid & self.i.ready
+        full = Signal()
+        push = Signal()
+        step = Signal()
+        m.d.comb += step.eq(self.i.valid & self.i.ready)
         loops = nest(m, step, beat=self.beats, fold=self.folds)
         beat, beat_last = loops["beat"]
         first = Signal()
@@ -133,7 +135,7 @@ class MatrixUnit(wiring.Component):
         for k in range(2 + self.lane.latency):
             control = [self._delayed(m, c, f"{n}{k}") for n, c in zip(("step", "first", "last"), control, strict=True)]
         step_total, first_total, last_total = control
-        m.d.sync += last.eq(step_total & last_total)
+        m.d.sync += push.eq(step_total & last_total)
 
         totals = []
         for p in range(self.pixels):
@@ -148,7 +150,7 @@ class MatrixUnit(wiring.Component):
                 if self.flagged:
                     m.d.comb += unit.pad.eq(pads[p])
                 totals.append(unit.total)
-        self._queue(m, step & first, full, last, totals)
+        self._queue(m, step & first, full, push, totals)
 
         return m
 
@@ -161,7 +163,7 @@ class MatrixUnit(wiring.Component):
         """Activations, weights and padding flags, two clocks after ``step``."""
         word = self.pixels * self.simd * self.layer.input.values.bits
         m.submodules.weights = weights = Rom(
-            self.words(), self.pe * self.simd * self.layer.weight_values.bits, self.file)
+            self.words(), self.pe * self.simd * self.layer.weight_values.bits, self.file, "weights")
         address = Signal(range(self.folds * self.beats))
         with m.If(step):
             m.d.sync += address.eq(Mux(wrap, 0, address + 1))
@@ -178,14 +180,18 @@ class MatrixUnit(wiring.Component):
     def _queue(self, m, reserve, full, push, totals):
         """Take ``totals`` at ``push``; give them out position by position. ``full``: no room for another window."""
         depth, group = self.queue_depth, self.group
-        m.submodules.queue = queue = Queue(len(totals) * self.total.bits, depth)
-        reserved, stored = Signal(range(depth + 1)), Signal(range(depth + 1))
-        tail, head = Signal(range(depth)), Signal(range(depth))
+        m.submodules.queue = queue = Queue(len(totals) * self.total.bits, depth, "queue")
+        reserved = Signal(range(depth + 1))
+        stored = Signal(range(depth + 1))
+        tail = Signal(range(depth))
+        head = Signal(range(depth))
         m.d.comb += [queue.write.addr.eq(tail), queue.write.data.eq(Cat(*totals)), queue.write.en.eq(push)]
         with m.If(push):
             m.d.sync += tail.eq(tail + 1)
 
-        pop, available, done = Signal(), Signal(), Signal()
+        pop = Signal()
+        available = Signal()
+        done = Signal()
         loops = nest(m, pop, read_fold=group, read_pixel=self.pixels)
         fold, pixel = loops["read_fold"][0], loops["read_pixel"][0]
         m.d.comb += [
@@ -194,6 +200,8 @@ class MatrixUnit(wiring.Component):
             done.eq(pop & loops["read_pixel"][1]),
             queue.read.addr.eq(head + fold),
         ]
+        result = Signal.like(self.o.payload, name="result", reset_less=True)
+        words = [queue.read.data.word_select(p, len(result)) for p in range(self.pixels)]
         freed = Mux(done, group, 0)
         remaining = Signal.like(reserved)
         m.d.comb += remaining.eq(reserved + reserve - freed)
@@ -203,5 +211,5 @@ class MatrixUnit(wiring.Component):
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(pop):
-            m.d.sync += [self.o.valid.eq(1),
-                         self.o.payload.eq(queue.read.data.word_select(pixel, self.pe * self.total.bits))]
+            m.d.sync += [self.o.valid.eq(1), result.eq(select(m, words, pixel, "oldest"))]
+        m.d.comb += self.o.payload.eq(result)

@@ -56,6 +56,8 @@ class Reduce(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.i.valid & last & (~self.o.valid | self.o.ready)):
             m.d.sync += self.o.valid.eq(1)
+        result = Signal.like(self.o.payload, name="result", reset_less=True)
+        m.d.comb += self.o.payload.eq(result)
         for k in range(self.simd):
             value = self._decoded(self.i.payload.word_select(k, self.source.bits))
             if self.flagged:
@@ -66,6 +68,6 @@ class Reduce(wiring.Component):
             with m.If(self.i.valid & self.i.ready):
                 m.d.sync += best.eq(merged)
                 with m.If(last):
-                    m.d.sync += self.o.payload.word_select(k, self.values.bits).eq(merged)
+                    m.d.sync += result.word_select(k, self.values.bits).eq(merged)
 
         return m

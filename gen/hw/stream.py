@@ -6,6 +6,8 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .counters import select
+
 __all__ = ["Gather", "Split", "convert", "pipeline", "wrapping"]
 
 
@@ -39,14 +41,15 @@ class Gather(wiring.Component):
 
         index = Signal(range(self.parts))
         last, following = wrapping(index, self.parts)
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        joined = Signal.like(self.o.payload, name="joined", reset_less=True)
+        m.d.comb += [self.i.ready.eq(~self.o.valid | self.o.ready), self.o.payload.eq(joined)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [
                 index.eq(following),
                 self.o.valid.eq(last),
-                self.o.payload.eq(Cat(self.o.payload, self.i.payload)[self.width:]),
+                joined.eq(Cat(joined, self.i.payload)[self.width:]),
             ]
 
         return m
@@ -68,8 +71,9 @@ class Split(wiring.Component):
 
         index = Signal(range(self.parts))
         last, following = wrapping(index, self.parts)
+        words = [self.i.payload.word_select(k, self.width) for k in range(self.parts)]
         m.d.comb += [
-            self.o.payload.eq(self.i.payload.word_select(index, self.width)),
+            self.o.payload.eq(select(m, words, index, "word")),
             self.o.valid.eq(self.i.valid),
             self.i.ready.eq(self.o.ready & last),
         ]

@@ -70,12 +70,12 @@ class Threshold(wiring.Component):
             table = table[:, :, 0]
             if self.flip.any():
                 table, width = table | self.flip.reshape(table.shape).astype(int) << width, width + 1
-            roms = [Rom(pack(table, width), self.lanes * width, self.file)]
+            roms = [Rom(pack(table, width), self.lanes * width, self.file, "thresholds")]
         else:
-            roms = [Rom(table[:, k].reshape(-1).tolist(), width, f"{self.file}_{stage}_{k}")
+            roms = [Rom(table[:, k].reshape(-1).tolist(), width, f"{self.file}_{stage}_{k}", f"thresholds{stage}_{k}")
                     for k in range(self.lanes)]
-        for k, rom in enumerate(roms):
-            m.submodules[f"thresholds{stage}_{k}"] = rom
+        for rom in roms:
+            m.submodules[rom.name] = rom
         return roms
 
     def elaborate(self, platform):
@@ -111,8 +111,10 @@ class Threshold(wiring.Component):
             prefixes = [Cat(r, p) for r, p in zip(reached, prefixes, strict=True)]
         if len(flips):
             prefixes = [Mux(f, self.values.levels - 1 - p, p) for f, p in zip(flips, prefixes, strict=True)]
+        codes = Signal.like(self.o.payload, name="codes", reset_less=True)
+        m.d.comb += self.o.payload.eq(codes)
         with m.If(advance):
-            m.d.sync += [self.o.valid.eq(valid), self.o.payload.eq(Cat(self._code(p) for p in prefixes))]
+            m.d.sync += [self.o.valid.eq(valid), codes.eq(Cat(self._code(p) for p in prefixes))]
 
         return m
 
@@ -149,17 +151,20 @@ class Offset(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        advance, valid = Signal(), Signal()
-        payload = Signal.like(self.i.payload, reset_less=True)
+        advance = Signal()
+        valid = Signal()
+        payload = Signal.like(self.i.payload, name="totals", reset_less=True)
+        result = Signal.like(self.o.payload, name="result", reset_less=True)
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
         table = self.kept.encode(self.offsets).reshape(-1, self.lanes)
         fold, _ = nest(m, self.i.valid & self.i.ready, fold=len(table))["fold"]
-        m.submodules.offsets = rom = Rom(pack(table, self.kept.bits), self.lanes * self.kept.bits, self.file)
+        m.submodules.offsets = rom = Rom(pack(table, self.kept.bits), self.lanes * self.kept.bits, self.file, "offsets")
         m.d.comb += [rom.read.addr.eq(fold), rom.read.en.eq(advance)]
         sums = [self.gain * x + t for x, t in zip(
             _items(payload, self.lanes, self.source), _items(rom.read.data, self.lanes, self.kept), strict=True)]
         with m.If(advance):
             m.d.sync += [payload.eq(self.i.payload), valid.eq(self.i.valid), self.o.valid.eq(valid),
-                         self.o.payload.eq(Cat(x[:self.values.bits] for x in sums))]
+                         result.eq(Cat(x[:self.values.bits] for x in sums))]
+        m.d.comb += self.o.payload.eq(result)
 
         return m

@@ -34,6 +34,7 @@ class TopK(wiring.Component):
         if not 1 <= k <= classes:
             raise ValueError(f"no {k} best of {classes} classes")
         self.classes, self.shape, self.k = classes, Shape.cast(shape), k
+        self.unit_name = "topk"
         super().__init__({
             "i": In(stream.Signature(shape)),
             "o": Out(stream.Signature(self.number)),

@@ -11,5 +11,5 @@ __all__ = ["add_unit"]
 def add_unit(m, name, unit, platform):
     """Add ``unit`` to ``m`` as submodule ``name``, shared with its equals while emitting; return it."""
     share = getattr(platform, "share", None)
-    m.submodules[name] = share(unit) if share else unit
+    m.submodules[name] = share(name, unit) if share else unit
     return unit

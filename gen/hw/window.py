@@ -92,12 +92,14 @@ class Window(wiring.Component):
 
         held = Signal(range(self.ring + 1))  # rows in memory, for the writer
         full = Signal(range(self.ring + 1))  # whole rows not yet used up, for the reader
-        written, issued, freed = Signal(), Signal(range(self.ring + 1)), Signal(range(self.ring + 1))
+        written = Signal()
+        issued = Signal(range(self.ring + 1))
+        freed = Signal(range(self.ring + 1))
         m.d.sync += [
             held.eq(held + written - freed),
             full.eq(full + written - issued),
         ]
-        banks = [Ram(self.word, self.ring * self.row_words) for _ in range(self.banks)]
+        banks = [Ram(self.word, self.ring * self.row_words, f"bank{k}") for k in range(self.banks)]
         for k, bank in enumerate(banks):
             m.submodules[f"bank{k}"] = bank
         m.d.comb += self.i.ready.eq(held != self.ring)
@@ -115,7 +117,8 @@ class Window(wiring.Component):
         row_last = loops["write_column"][1]
         bank = nest(m, step & group_last, write_bank=self.banks)["write_bank"][0]
         depth = banks[0].depth
-        row, address = Signal(range(depth)), Signal(range(depth))
+        row = Signal(range(depth), name="write_row")
+        address = Signal(range(depth), name="write_address")
         for k, memory in enumerate(banks):
             m.d.comb += [
                 memory.write.addr.eq(address + group),
@@ -140,7 +143,8 @@ class Window(wiring.Component):
         groups = image.channels // self.simd
         needs, releases = self._schedule()
 
-        advance, issue = Signal(), Signal()
+        advance = Signal()
+        issue = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
         loops = nest(m, issue, tap_x=layer.kernel[1], tap_y=layer.kernel[0], group=groups, again=self.repeat,
                      position=columns // self.pixels, row=rows)
@@ -148,7 +152,7 @@ class Window(wiring.Component):
         tap_y, taps_last = loops["tap_y"]
         group, row, row_last = loops["group"][0], loops["row"][0], loops["position"][1]
         frame_last = loops["row"][1]
-        release = table(m, row, releases, "release")
+        release = table(m, row, releases, "leaving")
         m.d.comb += issue.eq(advance & (full >= table(m, row, needs, "need")))
         m.d.comb += issued.eq(Mux(issue & row_last, release, 0))
 
@@ -156,7 +160,8 @@ class Window(wiring.Component):
         top = Signal(range(-top_pad, max(1, rows * step_y)), init=-top_pad)
         left = Signal(range(-left_pad, max(1, columns * step_x)), init=-left_pad)
         above = Signal(range(depth), init=-top_pad % self.ring * self.row_words)
-        line, word = Signal.like(above), Signal(range(columns // self.pixels * groups + 1))
+        line = Signal.like(above)
+        word = Signal(range(columns // self.pixels * groups + 1))
         with m.If(issue):
             with m.If(row_last):
                 following = Signal.like(above)
@@ -175,7 +180,7 @@ class Window(wiring.Component):
 
         # Count -> add -> address -> read -> arrange, all held while the output waits.
         def stage(value, name):
-            register = Signal.like(value, name=name, init=value.init if isinstance(value, Signal) else 0)
+            register = Signal.like(value, name=name, init=0, reset_less=not name.startswith(("valid", "freeing")))
             with m.If(advance):
                 m.d.sync += register.eq(value)
             return register
@@ -196,6 +201,8 @@ class Window(wiring.Component):
             valid, freeing, tap = stage(valid, f"valid{k}"), stage(freeing, f"freeing{k}"), stage(tap, f"tap{k}")
             padded = stage(padded, f"padded{k}")
         m.d.comb += freed.eq(Mux(advance, freeing, 0))
+        taps = Signal.like(self.o.payload, name="taps", reset_less=True)
+        m.d.comb += self.o.payload.eq(taps)
         with m.If(advance):
             m.d.sync += self.o.valid.eq(valid)
             for p in range(self.pixels):
@@ -204,10 +211,10 @@ class Window(wiring.Component):
                         with m.Case(t):
                             source = banks[(p * step_x + t - left_pad) % self.banks].read.data
                             outside = Mux(padded[p], self._pad_word(), source)
-                            m.d.sync += self.o.payload.word_select(p, self.word).eq(
+                            m.d.sync += taps.word_select(p, self.word).eq(
                                 outside if any(layer.pads) and not self.flagged else source)
             if self.flagged:
-                m.d.sync += self.o.payload[self.pixels * self.word:].eq(padded)
+                m.d.sync += taps[self.pixels * self.word:].eq(padded)
 
     def _pad_word(self):
         return Const(sum((self.pad_code or 0) << k * self.bits for k in range(self.simd)), self.word)
