@@ -36,7 +36,7 @@ def _environment(simulator):
     }
 
 
-def run(sources, top, module, out, *, parameters=None, arguments=(), environment=None, testcase=None, seed=1,
+def run(sources, top, module, out, *, parameters=None, arguments=(), environment=None, only=None, seed=1,
         waves=False, simulator="verilator"):
     """Build ``sources`` and run the cocotb tests of ``module`` on them; raise when one of them fails.
 
@@ -57,8 +57,8 @@ def run(sources, top, module, out, *, parameters=None, arguments=(), environment
         Further arguments to the simulator's build.
     environment : dict, optional
         Variables for the tests to read.
-    testcase : str, optional
-        The only test to run.
+    only : str, optional
+        Regular expression of the names of the tests to run; all when not given.
     seed : int
         Of the random numbers.
     waves : bool
@@ -74,7 +74,7 @@ def run(sources, top, module, out, *, parameters=None, arguments=(), environment
             parameters=parameters or {}, build_args=[*ARGUMENTS[simulator], *arguments], waves=waves,
             timescale=("1ns", "1ps"))
         results = runner.test(
-            hdl_toplevel=top, test_module=module, build_dir=out, test_dir=out, testcase=testcase, seed=seed,
+            hdl_toplevel=top, test_module=module, build_dir=out, test_dir=out, test_filter=only, seed=seed,
             extra_env=environment or {}, waves=waves)
     tests, failed = get_results(results)
     if failed or not tests:
