@@ -86,15 +86,22 @@ def _lanes(layer, folding):
 
 
 def stages(network, foldings):
-    """Units of the whole network in the order of the stream, by name, width converters between them included.
+    """Units of the whole network in the order of the stream, width converters between them included.
 
     Parameters
     ----------
     network : gen.network.Network
     foldings : dict of gen.folding.Folding
         By layer name, for every layer but :class:`~gen.network.Flatten` and thresholds right after a convolution.
+
+    Returns
+    -------
+    units : dict
+        By name.
+    outputs : dict
+        For each layer that has hardware of its own, by name: the unit whose output is the layer's, and its lanes.
     """
-    units, lanes = {}, None
+    units, outputs, lanes = {}, {}, None
     layers = [layer for layer in network.layers if not isinstance(layer, net.Flatten)]
     for before, layer, after in zip([None, *layers], layers, [*layers[1:], None], strict=False):
         fused = isinstance(before, net.Conv) and isinstance(layer, net.Threshold)
@@ -108,7 +115,8 @@ def stages(network, foldings):
         threshold = after if isinstance(layer, net.Conv) and isinstance(after, net.Threshold) else None
         units.update(_units(layer, folding, threshold))
         lanes = given
-    return units
+        outputs[(threshold or layer).name] = (list(units)[-1], lanes)
+    return units, outputs
 
 
 class Core(wiring.Component):
@@ -125,7 +133,7 @@ class Core(wiring.Component):
     unit_name = "core"
 
     def __init__(self, network, foldings):
-        self.stages = stages(network, foldings)
+        self.stages, self.outputs = stages(network, foldings)
         values, last = network.output.values, list(self.stages.values())[-1]
         lanes = Shape.cast(last.o.p.shape()).width // values.bits
         for unit in convert(values.bits, lanes, 1):

@@ -1,0 +1,126 @@
+"""Simulate a build on real images and compare it, bit for bit, with the golden model."""
+
+import json
+import pathlib
+import shutil
+import time
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from gen import folding, golden
+from gen.errors import UserError
+from gen.hw.core import Core
+from gen.importers import qonnx
+from train.data import DataError
+
+from . import simulator
+from .images import frames
+
+__all__ = ["prepare", "simulate"]
+
+
+def prepare(network, foldings, images, folder, *, build=0):
+    """Write what :mod:`sim.network_bench` reads to ``folder``: images, golden scores, and where to look for faults."""
+    core = Core(network, foldings)
+    taps = {}
+    scores = golden.run(network, images, taps)
+    layers = {layer.name: layer for layer in network.layers}
+    plan = {name: folding.cycles(layers[name], chosen) for name, chosen in foldings.items()}
+    values = network.output.values
+    bench = {
+        "build": build,
+        "score": [values.lo, values.hi, values.step],
+        "cycles": max(plan.values()),
+        "patience": 20 * (sum(plan.values()) + 1000),
+        "taps": [{"layer": name, "unit": unit, "lanes": lanes, "values": [v.lo, v.hi, v.step]}
+                 for name, (unit, lanes) in core.outputs.items() for v in [layers[name].output.values]],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bench.json").write_text(json.dumps(bench))
+    np.savez(folder / "frames.npz", images=images, scores=scores)
+    np.savez(folder / "taps.npz", **{name: taps[name] for name in core.outputs})
+    public = "".join(f'public_flat_rd -module "core" -var "{unit}__o__{part}"\n'
+                     for unit, _ in core.outputs.values() for part in ("valid", "ready", "payload"))
+    (folder / "taps.vlt").write_text("`verilator_config\n" + public)
+    return bench
+
+
+def simulate(rtl, folder, *, only=None, waves=False, tool="verilator"):
+    """Run :mod:`sim.network_bench` on the Verilog in ``rtl``; returns what it measured.
+
+    Raises
+    ------
+    RuntimeError
+        A test failed; the bench has printed what and where.
+    """
+    folder = pathlib.Path(folder).resolve()
+    for memory in rtl.glob("*.mem"):
+        shutil.copy(memory, folder)
+    arguments = [str(folder / "taps.vlt")] if tool == "verilator" else []
+    simulator.run(sorted(rtl.glob("*.v")), "accelerator", "sim.network_bench", folder, arguments=arguments, only=only,
+                  waves=waves, simulator=tool, environment={"POPWEAVE_BENCH": str(folder)})
+    return json.loads((folder / "result.json").read_text())
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    net: Annotated[str, typer.Option(help="Network that was built.")] = "bvgg16",
+    board: Annotated[str, typer.Option(help="Board that it was built for.")] = "zcu102",
+    frames_: Annotated[int, typer.Option("--frames", min=2, help="Images to simulate.")] = 10,
+    tool: Annotated[str, typer.Option("--simulator", help="verilator or icarus.")] = "verilator",
+    waves: Annotated[bool, typer.Option("--waves", help="Record all signals (FST).")] = False,
+    data: Annotated[str, typer.Option(envvar="BNN_DATA", help="Folder of the data sets.")] = "",
+    build: Annotated[pathlib.Path | None, typer.Option(help="Folder of the build.")] = None,
+):
+    """Simulate a build on real images, bit for bit against the golden model."""
+    console = Console(highlight=False)
+    try:
+        folder = build or pathlib.Path("rtl_out") / f"{pathlib.Path(net).name.split('.')[0]}-{board}"
+        if not (folder / "manifest.json").exists():
+            raise UserError(f"{folder} is no build: run python -m gen.build --net {net} --board {board} first")
+        manifest = json.loads((folder / "manifest.json").read_text())
+        network = qonnx.load(folder / "model.onnx.xz", manifest["net"])
+        images, labels, source = frames(network, frames_, data)
+        report(console, network, folder, manifest, images, labels, source, tool, waves)
+    except (UserError, DataError) as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(2) from None
+    except RuntimeError as error:
+        Console(stderr=True).print(f"[bold red]Failed:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+def report(console, network, folder, manifest, images, labels, source, tool, waves):
+    """Simulate, and print what came of it."""
+    work = folder / "sim" / tool
+    console.print(f"{len(images)} {source} through {folder}/rtl in {tool}")
+    start = time.monotonic()
+    foldings = folding.load(folder / "folding.json")
+    prepare(network, foldings, images, work, build=int(manifest["build_id"], 16))
+    result = simulate(folder / "rtl", work, waves=waves, tool=tool)
+    seconds = time.monotonic() - start
+    predicted = manifest["predicted"]["cycles_per_frame"]
+    console.print(f"[bold green]bit-exact[/]: {len(images)} frames, all scores equal the golden model's; "
+                  f"also with random stalls, after a reset in mid-frame, and among bad frames")
+    if network.untrained:
+        console.print("[bold red]untrained[/]: the model file says that its weights were never trained")
+    elif labels is not None:
+        best = (np.array(result["scores"]) * network.scale + network.offset).argmax(1)
+        console.print(f"{(best == labels).sum()} of {len(labels)} images classified right")
+    if result["cycles_per_frame"]:
+        rate = manifest["clock_hz"] / result["cycles_per_frame"]
+        console.print(f"{result['cycles_per_frame']:,.0f} cycles a frame in steady state (RTL simulation), "
+                      f"{predicted:,} predicted: {rate:,.0f} frames/s at {manifest['clock_hz'] / 1e6:g} MHz; "
+                      f"first result after {result['latency_cycles']:,} cycles")
+    console.print(f"{seconds:.0f} s; results" + (" and waves" if waves else "") + f" in {work}")
+
+
+if __name__ == "__main__":
+    app()
