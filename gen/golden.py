@@ -1,7 +1,7 @@
 """The golden model: a network computed in NumPy, bit for bit what the hardware computes.
 
-Integers travel as float32, which is exact below 2**24, because that is what fast matrix products take; a layer
-whose sums could grow larger is computed in float64.
+Integers travel as float32, exact up to 2**24, because that is what fast matrix products take; a layer whose
+sums could grow larger is computed in float64.
 """
 
 from functools import reduce, singledispatch
@@ -24,6 +24,7 @@ from .zoo import find
 
 __all__ = ["evaluate", "run"]
 
+# Memory: values of a layer's output in one batch, and values of the matrix that a convolution is turned into.
 _BATCH_VALUES = 1 << 22
 _COLUMN_VALUES = 1 << 21
 
@@ -34,49 +35,61 @@ def run(network, images, taps=None):
     Parameters
     ----------
     network : Network
+        What to compute.
     images : uint8 array, shape (count, height, width, channels)
+        Computed batch by batch, so that memory does not grow with their number (``taps`` does).
     taps : dict, optional
-        Is filled with every layer's output, int64, by layer name.
+        Is filled with every layer's output by layer name, int64, shape (count, height, width, channels).
 
     Returns
     -------
     int64 array, shape (count, classes)
-        ``scores * network.scale + network.offset`` is what the original graph puts out; after a ``TopK`` layer,
-        class numbers.
+        ``scores * network.scale + network.offset`` is what the original graph puts out; after a ``TopK``
+        layer, class numbers.
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.shape[1:] != network.input.shape:
         raise UserError(
-            f"{network.name} takes uint8 images of {network.input.shape}, not {images.dtype} of "
+            f"{network.name} takes uint8 images of {network.input.shape}, not {images.dtype} ones of "
             f"{images.shape[1:]}"
         )
-    taps_of_batches = []
-    scores = [np.zeros((0, *network.output.shape))]
-    size = _batch(network)
-    for start in range(0, len(images), size):
+    kept = {layer.name: [] for layer in network.layers} if taps is not None else {}
+    kept[network.layers[-1].name] = []
+    size = _batch_size(network)
+    for start in range(0, max(1, len(images)), size):
         values = images[start : start + size]
-        outputs = {}
         for layer in network.layers:
             values = _compute(layer, values)
-            if taps is not None:
-                outputs[layer.name] = values.astype(np.int64)
-        scores.append(values)
-        taps_of_batches.append(outputs)
+            if layer.name in kept:
+                kept[layer.name].append(values.astype(np.int64))
+    outputs = {name: np.concatenate(batches) for name, batches in kept.items()}
     if taps is not None:
-        for layer in network.layers:
-            taps[layer.name] = np.concatenate([outputs[layer.name] for outputs in taps_of_batches])
-    return np.concatenate(scores).astype(np.int64).reshape(len(images), -1)
+        taps.update(outputs)
+    return outputs[network.layers[-1].name].reshape(len(images), int(np.prod(network.output.shape)))
 
 
 def evaluate(network, images, labels, progress=True):
-    """Fraction of images whose best score is the label's."""
-    if network.input.positions == 1 and images.shape[-1] == 1:
+    """Compute the fraction of images whose best score is the label's.
+
+    Parameters
+    ----------
+    network : Network
+        What to evaluate.
+    images : uint8 array, shape (count, height, width, channels)
+        A network that takes vectors takes images of one channel, too.
+    labels : int array, shape (count,)
+        The right classes.
+    progress : bool
+        Show a bar.
+    """
+    if network.input.positions == images.shape[-1] == 1:
         images = images.reshape(len(images), *network.input.shape)
-    right, size = 0, max(1, min(256, len(images) // 20))
-    starts = range(0, len(images), size)
-    for start in track(starts, f"{network.name}, golden model", disable=not progress, transient=True):
-        part = slice(start, start + size)
-        right += np.count_nonzero(_best(network, run(network, images[part])) == labels[part])
+    right = 0
+    batches = np.array_split(np.arange(len(images)), max(1, len(images) // 100))
+    label = f"{network.name}, golden model"
+    hidden = not (progress and Console().is_terminal)
+    for batch in track(batches, label, disable=hidden, transient=True):
+        right += np.count_nonzero(_best(network, run(network, images[batch])) == labels[batch])
     return right / len(images)
 
 
@@ -86,7 +99,7 @@ def _best(network, scores):
     return np.argmax(scores * network.scale + network.offset, axis=1)
 
 
-def _batch(network):
+def _batch_size(network):
     """Images at once: as many as keep the largest tensor in bounds."""
     largest = max(layer.output.positions * layer.output.channels for layer in network.layers)
     return max(1, _BATCH_VALUES // largest)
@@ -141,12 +154,12 @@ def _(layer: Pool, values):
 
 @_compute.register
 def _(layer: Flatten, values):
-    return values.reshape(len(values), 1, 1, -1)
+    return values.reshape(len(values), *layer.output.shape)
 
 
 @_compute.register
 def _(layer: TopK, values):
-    return np.argsort(-values, axis=-1, kind="stable")[..., : layer.k]
+    return np.argsort(-values.astype(np.int64), axis=-1, kind="stable")[..., : layer.k]
 
 
 def _largest_sum(layer):
@@ -195,13 +208,15 @@ def _main(
 
 
 def _data_set(network):
-    """Name of the data set that the model file tells, or that has images of the right size."""
+    """Name of the data set: the one that the model file tells, or else one with images of the right size."""
     count = network.input.positions * network.input.channels
     fitting = [name for name, data in DATASETS.items() if np.prod(data.shape) == count]
-    name = network.metadata.get("dataset", *fitting[:1])
-    if name not in DATASETS:
-        raise UserError(f"{network.name}: no data set is known for images of {network.input.shape}")
-    return name
+    told = network.metadata.get("dataset")
+    if not fitting or told not in (None, *fitting):
+        raise UserError(
+            f"{network.name}: no data set {told or ''} with images of {network.input.shape} is known"
+        )
+    return told or fitting[0]
 
 
 if __name__ == "__main__":

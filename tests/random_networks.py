@@ -1,7 +1,7 @@
 """Random small QONNX models: every kind of layer, quantiser and awkward size that the importer takes.
 
-Scales of weights and activations are powers of two, so that float32 sums are exact in any order and the reference
-executor's scores are the only right ones.
+Scales of weights and activations are powers of two, so that float32 sums are exact in any order and the
+reference executor's scores are the only right ones.
 """
 
 import numpy as np
@@ -52,7 +52,7 @@ class _Builder:
             self.dense(int(self.rng.integers(2, 20)))
             self.normalise()
             self.quantise()
-        self.dense(int(self.rng.integers(2, 11)))
+        self.dense(int(self.rng.integers(2, 11)), comparable=choice)
         if choice:
             self.node("ArgMax", axis=1, keepdims=0)
         elif self.chance(0.7):
@@ -203,22 +203,22 @@ class _Builder:
             self.node("Flatten", axis=1)
         self.shape = (int(np.prod(self.shape)),)
 
-    def dense(self, outputs):
+    def dense(self, outputs, comparable=False):
         (features,) = self.shape
-        if self.chance(0.3):
+        if self.chance(0.3) and not comparable:
             self.node(
                 "Gemm", self.weights((outputs, features), axis=0), self.rng.normal(0, 1, outputs), transB=1
             )
         else:
-            self.node("MatMul", self.weights((features, outputs), axis=1))
+            self.node("MatMul", self.weights((features, outputs), axis=1, one_scale=comparable))
         self.shape = (outputs,)
 
-    def weights(self, shape, axis):
+    def weights(self, shape, axis, one_scale=False):
         """Name of a tensor of quantised weights, scaled for each output or for all."""
         latent = self.constant(self.rng.uniform(-1, 1, shape), f"layer_{len(self.constants)}.weight")
         sizes = np.ones(len(shape), int)
         sizes[axis] = shape[axis]
-        scale = 2.0 ** self.rng.integers(-3, 1, sizes) if self.chance(0.4) else self.power()
+        scale = 2.0 ** self.rng.integers(-3, 1, sizes) if self.chance(0.4) and not one_scale else self.power()
         tensor, self.tensor = self.tensor, latent
         kind = self.pick(("binary", "binary", "ternary", "integer", "constant"))
         if kind == "binary":
