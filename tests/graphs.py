@@ -51,7 +51,7 @@ def chain(*nodes, shape=(1, 2, 6, 5), output=(1, 3), opset=11):
             constants.append(numpy_helper.from_array(np.asarray(value, kind), names[-1]))
         tensor = f"t{number}"
         outputs = ["", tensor] if op == "TopK" else [tensor]
-        made.append(helper.make_node(op, names, outputs, f"{op.lower()}{number}", **attributes))
+        made.append(helper.make_node(op, names, outputs, f"{op}_{number}", **attributes))
     graph = helper.make_graph(
         made,
         "chain",

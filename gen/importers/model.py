@@ -1,6 +1,7 @@
 """Read a model file: protobuf in, plain nodes and constants out. No other file is ever opened."""
 
 import lzma
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from google.protobuf.message import DecodeError
 from ..bits import BIPOLAR, Values
 from ..errors import UserError
 
-__all__ = ["Constant", "Model", "Node", "read"]
+__all__ = ["MAX_VALUES", "Constant", "Model", "Node", "read"]
+
+# In one tensor; an 8-megapixel colour image has fewer. Files that ask for more are broken or hostile.
+MAX_VALUES = 1 << 26
 
 _MAX_BYTES = 1 << 30
 _DOMAINS = {"": "", "ai.onnx": ""} | dict.fromkeys(
@@ -139,9 +143,23 @@ def _parse(path, content):
         raise UserError(
             f"{path}: not an ONNX model, or one cut short ({len(content)} bytes do not parse)"
         ) from None
-    if not proto.graph.node or not proto.graph.output:
-        raise UserError(f"{path}: not an ONNX model, or one cut short (it has no graph)")
+    if not (proto.graph.node and proto.graph.output and proto.opset_import):
+        raise UserError(f"{path}: not an ONNX model, or one cut short (it lacks a graph or a version)")
+    if not all(isinstance(text, str) for text in _texts(proto)):
+        raise UserError(f"{path}: damaged, it holds names that are not text")
     return proto
+
+
+def _texts(proto):
+    """All names of a model; protobuf leaves them as bytes where they are not UTF-8."""
+    graph = proto.graph
+    for item in (*graph.initializer, *graph.input, *graph.output):
+        yield item.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for prop in proto.metadata_props:
+        yield from (prop.key, prop.value)
 
 
 def _live(nodes, graph):
@@ -224,6 +242,8 @@ def _image(path, graph, constants):
             f"{path}: input {inputs[0].name} is {sizes}; fixed sizes are needed, "
             "[1, channels, height, width], only the batch may be left open"
         )
+    if math.prod(rest) > MAX_VALUES:
+        raise UserError(f"{path}: input {inputs[0].name} is {sizes}, more than {MAX_VALUES:,} values")
     if isinstance(batch, int) and batch > 1:
         raise UserError(
             f"{path}: input {inputs[0].name} is {sizes}, a batch of {batch}; "

@@ -26,9 +26,14 @@ _KEYWORDS = frozenset(
     uwire var vectored virtual void wait wait_order wand weak weak0 weak1 while wildcard wire with within
     wor xnor xor""".split()
 )
-_GENERATED = "onnx|val_|const|tensor|node|param|t?mp|layers?_|features?_|model_|(global|max|average|reduce)"
+# What exporters make up: onnx::Conv_12, features.3.weight, Conv_7, node_conv2d_1.
+_GENERATED = (
+    "onnx|val_|const|tensor|node|param|t?mp|layers?_|features?_|model_|module|(global|max|average|reduce)"
+    r"|(conv|conv2d|gemm|matmul|linear)(_\d+)?$"
+)
 _READABLE = re.compile(rf"(?!{_GENERATED})[a-z][a-z0-9_]{{2,31}}")
-_ROLE = re.compile(r"[._/](weights?|w|kernel|weight_quant.*|\w*pool(_\d+)?)$", re.IGNORECASE)
+_ROLE = re.compile(r"[._/](weights?|w|kernel|weight_quant.*)$", re.IGNORECASE)
+_OPERATOR = re.compile(r"[._/](conv|gemm|matmul|\w*pool|reducemean)(_\d+)?$", re.IGNORECASE)
 
 
 class Names:
@@ -46,10 +51,14 @@ class Names:
             if f"{kind}{number}" not in self._taken:
                 return self._take(f"{kind}{number}")
 
-    def readable(self, source, kind):
-        """The name in the model (``conv2_1.weight`` gives ``conv2_1``), or else a number of its kind."""
-        name = re.sub(r"\W+", "_", _ROLE.sub("", source).lower()).strip("_")
-        return self._free(name, kind) if _READABLE.fullmatch(name) else self.numbered(kind)
+    def readable(self, kind, node, weights=""):
+        """Name of the weights' layer (``conv2_1.weight``), else of the node, else a number of its kind."""
+        role = _ROLE.search(weights)
+        for source in (weights[: role.start()] if role else "", _OPERATOR.sub("", node)):
+            name = re.sub(r"\W+", "_", source.lower()).strip("_")
+            if _READABLE.fullmatch(name):
+                return self._free(name, kind)
+        return self.numbered(kind)
 
     def after(self, layer, kind):
         """``kind`` of the layer before: ``conv2_1_threshold``."""

@@ -58,7 +58,7 @@ def _averaged(names, node, signal, window):
 
 
 def _pooled(names, node, signal, window, kind):
-    name = names.readable(node.name, "pool")
+    name = names.readable("pool", node.name)
     try:
         layer = Pool(name, signal.tensor, window.stride, window.pads, window.kernel, kind)
     except ValueError as error:

@@ -81,7 +81,7 @@ def _dense(names, node, signal, weights, bias=None):
 
 def _multiplied(names, node, signal, weights, bias, **window):
     """Emit the convolution."""
-    name = names.readable(weights.origin, "conv" if node.op == "Conv" else "dense")
+    name = names.readable("conv" if node.op == "Conv" else "dense", node.name, weights.origin)
     try:
         integers, scale, values = integer_weights(weights)
         layer = Conv(name, signal.tensor, weights=integers, weight_values=values, **window)

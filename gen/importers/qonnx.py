@@ -108,7 +108,7 @@ def _evaluated(names, node, inputs):
         raise node.error(
             f"{error}; a threshold needs operators that together only rise or only fall"
         ) from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
         # A file can hold anything: a reshape that does not fit, a missing attribute, text for a number.
         raise node.error(f"makes no sense with these inputs and attributes ({error})") from error
     return results if isinstance(results, tuple) else (results,)

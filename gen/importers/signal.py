@@ -12,6 +12,7 @@ import numpy as np
 
 from ..bits import BYTE, Values
 from ..network import Conv, Flatten, Lookup, Tensor, Threshold
+from .model import MAX_VALUES
 from .thresholds import directions, steps
 
 __all__ = ["Signal", "grid_step"]
@@ -67,6 +68,8 @@ class Signal:
 
         ``bounds`` are the tensor's, ``view`` is [1, channels, height, width], when not given.
         """
+        if tensor.positions * tensor.channels > MAX_VALUES:
+            raise ValueError(f"{tensor} has more than {MAX_VALUES:,} values")
         view = _image_view(tensor) if view is None else view
         scale = np.broadcast_to(np.asarray(scale, np.float64), tensor.channels)
         if bounds is None:
