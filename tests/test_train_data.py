@@ -62,11 +62,13 @@ def test_the_environment_names_the_folder(mnist, monkeypatch):
 
 def test_no_folder(monkeypatch):
     monkeypatch.delenv("BNN_DATA", raising=False)
-    with pytest.raises(data.DataError, match="--data DIR.*BNN_DATA"):
+    with pytest.raises(data.DataError, match=r"--data DIR.*BNN_DATA"):
         data.load("mnist", "test")
 
 
-@pytest.mark.parametrize("name, file", [("mnist", "train-images-idx3-ubyte"), ("cifar10", "data_batch_5.bin")])
+@pytest.mark.parametrize(
+    "name, file", [("mnist", "train-images-idx3-ubyte"), ("cifar10", "data_batch_5.bin")]
+)
 def test_missing_files_are_named(tmp_path, no_network, name, file):
     with pytest.raises(data.DataError, match=f"{file}.*{tmp_path}.*--data DIR.*no route to host"):
         data.load(name, "train", tmp_path)

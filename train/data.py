@@ -79,9 +79,7 @@ DATASETS = {
             "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
             "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
         },
-        sources=tuple(
-            Source(f"{_MNIST_URL}{name}.gz", md5, (name,)) for name, md5 in _MNIST_MD5.items()
-        ),
+        sources=tuple(Source(f"{_MNIST_URL}{name}.gz", md5, (name,)) for name, md5 in _MNIST_MD5.items()),
     ),
 }
 
@@ -138,7 +136,7 @@ def load(name, split, folder=None):
             f"{below}: images {images.shape} and labels {labels.shape} do not belong together; "
             f"delete the {split} files there to have them downloaded again"
         )
-    return np.ascontiguousarray(images), labels.astype(np.int64)
+    return images.copy(order="C"), labels.astype(np.int64)
 
 
 def _read_idx(path, dimensions):

@@ -109,9 +109,7 @@ def ship(model, net, report, folder):
         The compressed model.
     """
     metadata = {
-        key: str(report[key]).lower()
-        for key in ("dataset", "trained", "accuracy")
-        if report[key] is not None
+        key: str(report[key]).lower() for key in ("dataset", "trained", "accuracy") if report[key] is not None
     }
     data = to_bytes(to_qonnx(model, net, metadata))
     folder = Path(folder)

@@ -1,7 +1,6 @@
-"""The training loop: Adam on latent weights, cosine schedule, a checkpoint after every epoch."""
+"""The training loop: Adam on latent weights, a rate that falls late, a checkpoint after every epoch."""
 
 import csv
-import math
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +40,7 @@ class Recipe(NamedTuple):
     Attributes
     ----------
     epochs
-        Length of the schedule: the rate falls to 0 along a cosine by the end of the last epoch.
+        Length of the schedule: the rate is constant for the first half, then falls in a line to 0.
     seed
         Of the first weights, of each epoch's order and of its augmentation.
     rate
@@ -56,7 +55,7 @@ class Recipe(NamedTuple):
 
     epochs: int
     seed: int = 1
-    rate: float = 0.01
+    rate: float = 0.02
     batch: int = 100
     augment: bool = False
     bfloat16: bool = False
@@ -105,7 +104,7 @@ def train_epoch(model, optimiser, images, recipe, epoch, progress=True):
     for step, batch in enumerate(track(batches, label, disable=not progress, transient=True)):
         fraction = (epoch + step / len(batches)) / recipe.epochs
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * 0.5 * (1 + math.cos(math.pi * fraction))
+            group["lr"] = recipe.rate * min(1, 2 * (1 - fraction))
         pixels = images.pixels[batch]
         if recipe.augment:
             pixels = flip_and_shift(pixels, generator)
@@ -165,7 +164,8 @@ def fit(model, train, validation, recipe, out, progress=True):
     train, validation : Images
         To learn from, and to watch.
     recipe : Recipe
-        A checkpoint made by another recipe is refused.
+        A checkpoint made by another recipe is refused, unless only `epochs` differs and the rate
+        has not begun to fall in either: then it makes no difference.
     out : path
         Folder of the run; made if missing.
 
@@ -186,9 +186,10 @@ def fit(model, train, validation, recipe, out, progress=True):
     first, seconds = 0, 0.0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True, map_location=train.labels.device)
-        if state["recipe"] != recipe._asdict():
-            raise ValueError(f"{checkpoint} was made by another recipe ({state['recipe']}); "
-                             "name another folder, or delete it")  # fmt: skip
+        old = Recipe(**state["recipe"])
+        at_constant_rate = state["epochs_done"] <= min(old.epochs, recipe.epochs) / 2
+        if old != (recipe._replace(epochs=old.epochs) if at_constant_rate else recipe):
+            raise ValueError(f"{checkpoint} was made by another recipe ({old}); name another folder")
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         first, seconds = state["epochs_done"], state["seconds"]
@@ -204,7 +205,5 @@ def fit(model, train, validation, recipe, out, progress=True):
         torch.save(state, checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").replace(checkpoint)
         with open(out / "log.csv", "a", newline="") as file:
-            csv.writer(file).writerow(
-                [epoch + 1, f"{loss:.4f}", f"{percent:.2f}", f"{seconds:.0f}"]
-            )
+            csv.writer(file).writerow([epoch + 1, f"{loss:.4f}", f"{percent:.2f}", f"{seconds:.0f}"])
     return seconds

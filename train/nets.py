@@ -206,9 +206,7 @@ def build(name):
                 inputs = channels * height * width
             dense += 1
             outputs = int(word)
-            layers[f"dense{dense}"] = qnn.QuantLinear(
-                inputs, outputs, bias=False, weight_quant=BinaryWeight
-            )
+            layers[f"dense{dense}"] = qnn.QuantLinear(inputs, outputs, bias=False, weight_quant=BinaryWeight)
             if dense < sum(word.isdigit() for word in words):
                 layers[f"dense{dense}_norm"] = nn.BatchNorm1d(outputs, eps=1e-4)
                 layers[f"dense{dense}_sign"] = qnn.QuantIdentity(act_quant=BinaryActivation)

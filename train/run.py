@@ -1,7 +1,6 @@
 """Command line: train one network, measure it on the test images, write it as QONNX."""
 
 import os
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -55,7 +54,7 @@ def main(
             loop.calibrate(model, train.first(CALIBRATION))
             seconds = time.monotonic() - start
         else:
-            seconds = loop.fit(model, train, validation, recipe, out)
+            seconds = loop.fit(model, train, validation, recipe, out, progress=sys.stdout.isatty())
             loop.calibrate(model, train.first(CALIBRATION))
     except (ValueError, RuntimeError, data.DataError) as error:
         print(f"[red]error:[/red] {error}", file=sys.stderr)
@@ -66,19 +65,20 @@ def main(
         "net": net, "dataset": dataset, "trained": not calibrate_only, "accuracy": percent,
         "epochs": recipe.epochs, "seed": seed, "seconds": round(seconds),
         "machine": f"{os.cpu_count()} cores, {'CPU' if device == 'cpu' else device}",
-        "command": _command(sys.argv[1:]),
+        "command": _command(net, recipe, calibrate_only),
     }  # fmt: skip
     path = export.ship(model, net, report, out)
     result = "untrained" if calibrate_only else f"{percent} % of {len(test.labels):,} test images"
     print(f"{net}: {result}; written to {path}")
 
 
-def _command(arguments):
-    """Return the command as others would give it, folders replaced by DIR and RUN."""
-    for option, stand_in in (("--data", "DIR"), ("--out", "RUN")):
-        if option in arguments:
-            arguments[arguments.index(option) + 1] = stand_in
-    return shlex.join(["python", "-m", "train.run", *arguments])
+def _command(net, recipe, calibrate_only):
+    """Return the command that makes the same again, folders replaced by DIR and RUN."""
+    command = f"python -m train.run --net {net} --data DIR --out RUN --seed {recipe.seed}"
+    if calibrate_only:
+        return f"{command} --calibrate-only"
+    command += f" --epochs {recipe.epochs} --rate {recipe.rate} --batch {recipe.batch}"
+    return command + " --bfloat16" * recipe.bfloat16
 
 
 if __name__ == "__main__":

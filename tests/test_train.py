@@ -1,0 +1,309 @@
+"""Networks, training loop, export: against Brevitas' own quantisers and QONNX's own executor."""
+
+import os
+import warnings
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "fast_hadamard_transform package not found")
+    warnings.filterwarnings("ignore", "brevitas.fx is deprecated")
+    from brevitas.core.quant import ClampedBinaryQuant
+    from brevitas.core.scaling import ConstScaling
+
+    from tests.reference import reference
+    from train import data, export, loop, nets, run
+
+torch.set_num_threads(2)
+
+TINY = nets.Net("cifar10", 1, "8C3 8C3 MP2 16C3 MP4 32 10")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Make "tiny" a padded convolutional network that trains in a moment."""
+    monkeypatch.setitem(nets.NETS, "tiny", TINY)
+    torch.manual_seed(1)
+    return nets.build("tiny")
+
+
+def stripes(count):
+    """Images whose class is the column of a bright stripe: easy, and not the same when flipped."""
+    labels = np.arange(count) % 10
+    images = np.random.default_rng(1).integers(0, 60, (count, 32, 32, 3), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 3 * label : 3 * label + 4] += 150
+    return loop.Images.of(images, labels)
+
+
+# Networks
+
+
+@pytest.mark.parametrize(
+    "name, count",
+    [
+        ("bvgg16", 15_244_992),
+        ("bvgg16-flatten", 15_244_992 + (8192 - 512) * 1024),
+        ("bvgg16-5pool", 15_244_992),
+        ("cnv", 1_542_848),
+        ("tfc", 784 * 64 + 2 * 64 * 64 + 640),
+        ("sfc", 784 * 256 + 2 * 256 * 256 + 2560),
+        ("lfc", 784 * 1024 + 2 * 1024 * 1024 + 10240),
+    ],
+)
+def test_weights_and_shapes(name, count):
+    model = nets.build(name).eval()
+    assert sum(weight.numel() for weight in nets.binary_weights(model)) == count
+    height, width, channels = data.DATASETS[nets.NETS[name].dataset].shape
+    with torch.no_grad():
+        assert model(torch.rand(2, channels, height, width)).shape == (2, 10)
+
+
+def test_no_such_network():
+    with pytest.raises(ValueError, match=r"no network 'vgg'; there are bvgg16"):
+        nets.build("vgg")
+
+
+def test_sign_is_brevitas_sign():
+    x = torch.tensor([-3.0, -1.0, -0.5, -1e-40, -0.0, 0.0, 1e-40, 0.5, 1.0, 3.0])
+    results = []
+    for quantiser in nets.ClampedSign(), ClampedBinaryQuant(ConstScaling(1.0)):
+        leaf = x.clone().requires_grad_()
+        y = quantiser(leaf)[0]
+        (y * torch.arange(1.0, 11.0)).sum().backward()
+        results.append((y.tolist(), leaf.grad[x.abs() != 1].tolist()))
+    assert results[0] == results[1]
+
+
+def test_weights_are_signs_and_gradients_pass_straight_through(tiny):
+    layer = tiny.dense2
+    with torch.no_grad():
+        layer.weight[0, :3] = torch.tensor([0.0, 1.0, -1e-9])
+    signs = torch.where(layer.weight >= 0, 1.0, -1.0)
+    assert torch.equal(layer.quant_weight().value, signs)
+    x = torch.rand(5, 32)
+    layer(x).sum().backward()
+    assert torch.allclose(layer.weight.grad, x.sum(0).expand(10, 32))
+
+
+def test_pixels_are_q1_7(tiny):
+    x = loop.scale(torch.arange(256, dtype=torch.uint8).view(1, 1, 1, 256))
+    codes = tiny.input(tiny.centre(x)).flatten() * 128
+    exact = (2 * np.arange(256) / 255 - 1) * 128
+    assert codes.tolist() == np.clip(np.rint(exact), -128, 127).tolist()
+
+
+def test_padding_is_zero(tiny):
+    ones = torch.ones(1, 8, 8, 8)
+    signs = torch.where(tiny.conv1_2.weight >= 0, 1.0, -1.0)
+    assert torch.equal(tiny.conv1_2(ones)[0, :, 0, 0], signs[:, :, 1:, 1:].sum((1, 2, 3)))
+
+
+# Training
+
+
+def test_flip_and_shift_moves_and_blackens():
+    images = torch.randint(1, 256, (64, 2, 6, 6), dtype=torch.uint8)
+    moved = loop.flip_and_shift(images, torch.Generator().manual_seed(1))
+    again = loop.flip_and_shift(images, torch.Generator().manual_seed(1))
+    assert torch.equal(moved, again)
+    seen = set()
+    for image, result in zip(images, moved, strict=True):
+        for flip in False, True:
+            padded = torch.nn.functional.pad(image.flip(2) if flip else image, (4, 4, 4, 4))
+            seen |= {
+                (flip, down, right)
+                for down in range(9)
+                for right in range(9)
+                if torch.equal(padded[:, down : down + 6, right : right + 6], result)
+            }
+    assert len(seen) > 30 and {flip for flip, _, _ in seen} == {False, True}
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_training_lowers_the_loss(tiny, bfloat16):
+    recipe, images = loop.Recipe(4, rate=0.02, batch=20, bfloat16=bfloat16), stripes(400)
+    optimiser = torch.optim.Adam(tiny.parameters())
+    losses = [loop.train_epoch(tiny, optimiser, images, recipe, epoch, False) for epoch in range(4)]
+    assert losses[-1] < 0.6 * losses[0]
+    assert all(weight.abs().max() <= 1 for weight in nets.binary_weights(tiny))
+    assert loop.accuracy(tiny, images) > 50
+
+
+def stop_after(epochs):
+    """Return a stand-in for `loop.accuracy` that is interrupted in the epoch after so many."""
+    accuracy, calls = loop.accuracy, iter(range(epochs))
+
+    def watch(model, images):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return accuracy(model, images)
+
+    return watch
+
+
+def test_resumed_is_uninterrupted(tiny, tmp_path):
+    train, validation = stripes(130).split(30)
+    recipe = loop.Recipe(3, seed=5, batch=40, augment=True)
+    stopped = nets.build("tiny")
+    stopped.load_state_dict(tiny.state_dict())
+    loop.fit(tiny, train, validation, recipe, tmp_path / "a", progress=False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "accuracy", stop_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            loop.fit(stopped, train, validation, recipe, tmp_path / "b", progress=False)
+    resumed = nets.build("tiny")
+    loop.fit(resumed, train, validation, recipe, tmp_path / "b", progress=False)
+
+    for name, tensor in tiny.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    a, b = ((tmp_path / run / "log.csv").read_text().splitlines() for run in "ab")
+    assert [line.rsplit(",", 1)[0] for line in a] == [line.rsplit(",", 1)[0] for line in b]
+    with pytest.raises(ValueError, match="made by another recipe"):
+        loop.fit(resumed, train, validation, recipe._replace(rate=0.1), tmp_path / "b")
+
+
+def test_a_run_can_be_lengthened_while_its_rate_is_constant(tiny, tmp_path):
+    train, validation = stripes(130).split(30)
+    twin = nets.build("tiny")
+    twin.load_state_dict(tiny.state_dict())
+    recipe = loop.Recipe(4, batch=40)
+    longer = recipe._replace(epochs=6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "accuracy", stop_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            loop.fit(tiny, train, validation, recipe, tmp_path / "a", progress=False)
+    loop.fit(nets.build("tiny"), train, validation, longer, tmp_path / "a", progress=False)
+    loop.fit(twin, train, validation, longer, tmp_path / "b", progress=False)
+    a, b = (torch.load(tmp_path / run / "checkpoint.pt", weights_only=True)["model"] for run in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    with pytest.raises(ValueError, match="made by another recipe"):
+        loop.fit(twin, train, validation, recipe._replace(epochs=8), tmp_path / "b")
+
+
+def test_calibration_measures_what_the_layer_sees(tiny):
+    images = stripes(200)
+    before = [weight.clone() for weight in nets.binary_weights(tiny)]
+    loop.calibrate(tiny, images)
+    sums = tiny.conv1_1(tiny.input(tiny.centre(loop.scale(images.pixels))))
+    assert torch.allclose(tiny.norm1_1.running_mean, sums.mean((0, 2, 3)), atol=1e-3)
+    assert tiny.norm1_1.momentum == 0.1
+    assert all(map(torch.equal, before, nets.binary_weights(tiny)))
+
+
+def test_balanced_pools_pass_both_signs(tiny):
+    nets.balance_pools(tiny)
+    images = stripes(200)
+    loop.calibrate(tiny, images)
+    with torch.no_grad():
+        pooled = tiny[: list(dict(tiny.named_children())).index("pool2") + 1](loop.scale(images.pixels))
+    assert -0.8 < pooled.mean() < 0.8
+    assert len(loop.predict(tiny, images.pixels).argmax(1).unique()) > 2
+
+
+# Export
+
+
+def exported(name):
+    """Return an untrained network with live, arbitrary BatchNorm, its ONNX model, and images for it."""
+    torch.manual_seed(2)
+    model = nets.build(name)
+    shape = data.DATASETS[nets.NETS[name].dataset].shape
+    images = np.random.default_rng(3).integers(0, 256, (60, *shape), np.uint8)
+    if os.environ.get("BNN_DATA"):
+        images = data.load(nets.NETS[name].dataset, "test")[0][:60]
+    loop.calibrate(model, loop.Images.of(images, np.zeros(60, np.int64)), batch=20)
+    for norm in model:
+        if isinstance(norm, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d) and norm is not model.scores:
+            torch.nn.init.uniform_(norm.weight, -1, 1)
+            torch.nn.init.uniform_(norm.bias, -0.5, 0.5)  # sums equal to their mean would be ties
+    return model, export.to_qonnx(model, name, {"dataset": "none"}), images
+
+
+@pytest.mark.parametrize("name", ["tfc", "tiny"])
+def test_export_gives_the_same_scores(tiny, name):
+    model, proto, images = exported(name)
+    scores = loop.predict(model, loop.Images.of(images, np.zeros(60, np.int64)).pixels).numpy()
+    assert len(np.unique(scores)) > 10
+    for image, score in zip(images[:4], scores, strict=False):
+        assert np.array_equal(reference(proto, image[np.newaxis])[0], score)
+
+
+def test_export_is_plain(tiny):
+    _, proto, _ = exported("tiny")
+    onnx.checker.check_model(proto)
+    convs = [node for node in proto.graph.node if node.op_type == "Conv"]
+    assert [node.name for node in convs] == ["conv1_1", "conv1_2", "conv2_1"]
+    for node in convs:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        assert attributes["pads"] == [1, 1, 1, 1]
+    kinds = {node.op_type for node in proto.graph.node}
+    assert kinds == {
+        "Mul", "Sub", "Add", "Quant", "BipolarQuant", "Conv", "BatchNormalization", "MaxPool",
+        "Reshape", "Gemm",
+    }  # fmt: skip
+    (image,), (scores,) = proto.graph.input, proto.graph.output
+    assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, 3, 32, 32]
+    assert [d.dim_value for d in scores.type.tensor_type.shape.dim] == [1, 10]
+    shaped = {value.name for value in proto.graph.value_info} | {scores.name}
+    assert {output for node in proto.graph.node for output in node.output} <= shaped
+
+
+def test_export_ships_signs_only_and_no_notes(tiny):
+    model, proto, _ = exported("tiny")
+    values = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    names = [f"{n}.weight_quant_param0" for n, m in model.named_children() if hasattr(m, "weight_quant")]
+    for name, weight in zip(names, nets.binary_weights(model), strict=True):
+        assert np.array_equal(values[name], np.where(weight.detach() >= 0, 1, -1))
+    assert {p.key: p.value for p in proto.metadata_props} == {"dataset": "none"}
+    assert b".py" not in export.to_bytes(proto)
+    assert export.to_bytes(export.to_qonnx(model, "tiny", {"dataset": "none"})) == export.to_bytes(proto)
+
+
+# Command line
+
+
+def invoke(*arguments):
+    """Run the command line; return its exit status and all it printed."""
+    app = typer.Typer()
+    app.command()(run.main)
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "1000"})
+    return result.exit_code, result.output
+
+
+def test_command_line_trains_and_ships(tiny, tmp_path, monkeypatch):
+    images = stripes(200)
+    arrays = images.pixels.permute(0, 2, 3, 1).numpy(), images.labels.numpy()
+    monkeypatch.setattr(data, "load", lambda name, split, folder: arrays)
+    monkeypatch.setattr(run, "HELD_OUT", 20)
+    arguments = ["--net", "tiny", "--out", str(tmp_path), "--epochs", "2", "--batch", "20"]
+    assert invoke(*arguments)[0] == 0
+    first = (tmp_path / "tiny.onnx.xz").read_bytes()
+    status, output = invoke(*arguments)
+    assert status == 0 and "% of 200 test images" in output
+    assert (tmp_path / "tiny.onnx.xz").read_bytes() == first
+
+    assert invoke("--net", "tiny", "--out", str(tmp_path / "c"), "--calibrate-only")[0] == 0
+    model = export.unpack(tmp_path / "c" / "tiny.onnx.xz")
+    assert {p.key: p.value for p in model.metadata_props} == {"dataset": "cifar10", "trained": "false"}
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["--net", "vgg"], "no network 'vgg'"),
+        (["--net", "tfc"], "give --data DIR"),
+        (["--net", "tfc", "--device", "toaster"], "toaster"),
+        (["--net", "tfc", "--epochs", "0"], "--epochs"),
+    ],
+)
+def test_command_line_errors(arguments, complaint, tmp_path, monkeypatch):
+    monkeypatch.delenv("BNN_DATA", raising=False)
+    status, output = invoke(*arguments, "--out", str(tmp_path))
+    assert status == 2 and complaint in output
