@@ -32,7 +32,7 @@ def _environment(simulator):
     return {
         "VERILATOR_ROOT": str(root),
         "PATH": os.pathsep.join([str(root / "bin"), os.environ["PATH"]]),
-        "MAKEFLAGS": " ".join(f"{name}={value}" for name, value in flags.items()),
+        "MAKEFLAGS": " ".join([f"-j{os.cpu_count()}", *(f"{name}={value}" for name, value in flags.items())]),
     }
 
 

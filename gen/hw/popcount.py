@@ -10,26 +10,23 @@ from ..bits import Values
 __all__ = ["XnorLane"]
 
 
-def _sum3(a, b, c):
-    """Sum of three one- or two-bit numbers as plain logic: each result bit is one six-input LUT."""
-    low = [x[0] for x in (a, b, c)]
-    ones = low[0] ^ low[1] ^ low[2]
-    carry = low[0] & low[1] | low[0] & low[2] | low[1] & low[2]
-    if max(map(len, (a, b, c))) == 1:
-        return Cat(ones, carry)
-    high = [x[1] if len(x) > 1 else Const(0, 1) for x in (a, b, c)]
-    twos = high[0] ^ high[1] ^ high[2]
-    fours = high[0] & high[1] | high[0] & high[2] | high[1] & high[2]
-    return Cat(ones, twos ^ carry, fours ^ (twos & carry), fours & twos & carry)
+def _full_add(a, b, c):
+    """Sums and carries of three vectors, bit by bit."""
+    return a ^ b ^ c, a & b | a & c | b & c
+
+
+def _thirds(vector):
+    size = len(vector) // 3
+    return vector[:size], vector[size:2 * size], vector[2 * size:]
 
 
 class XnorLane(wiring.Component):
     """Binary weights and activations: agreements of ``x`` and ``w`` are counted.
 
-    Reading bits as signs (1 is +1, 0 is -1), the dot product is ``2 * count - simd``. Two levels of three-to-one sums
-    come first, each result bit one LUT6 (the first absorbs the XNOR), then an adder tree. A word outside the image
-    must add half its length: ``pad`` resets the last register to that. For an odd ``simd`` counts are then kept in
-    halves, to stay exact.
+    Reading bits as signs (1 is +1, 0 is -1), the dot product is ``2 * count - simd``. Two levels of full adders count
+    nine bits each, every result bit of a level one LUT6 (the first absorbs the XNOR); an adder tree follows. A word
+    outside the image must add half its length: ``pad`` resets the last register to that. For an odd ``simd`` counts
+    are then kept in halves, to stay exact.
 
     Parameters
     ----------
@@ -56,18 +53,14 @@ class XnorLane(wiring.Component):
                          | ({"pad": In(1)} if pad else {}))
 
     @property
-    def radices(self):
-        """Terms that each level of the tree adds; a register follows every second level and the last."""
-        radices, reach = [3], 3
-        while reach < self.simd:
-            radices.append(3 if len(radices) < 2 else 2)
-            reach *= radices[-1]
-        return radices
+    def nines(self):
+        """Groups of nine bits."""
+        return -(-self.simd // 9)
 
     @property
     def latency(self):
-        """Clocks from the vectors to the sum."""
-        return (len(self.radices) + 1) // 2
+        """Clocks from the vectors to the sum: a register after the full adders and every second level of the tree."""
+        return 1 + ((self.nines - 1).bit_length() + 1) // 2
 
     @property
     def gain(self):
@@ -85,30 +78,41 @@ class XnorLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        agree = Signal(self.simd)
-        m.d.comb += agree.eq(~(self.x ^ self.w))
+        agree = Signal(9 * self.nines)  # missing inputs never agree
+        m.d.comb += agree[:self.simd].eq(~(self.x ^ self.w))
+        ones, twos = (Signal(3 * self.nines, name=name) for name in ("ones", "twos"))
+        m.d.comb += Cat(ones, twos).eq(Cat(*_full_add(*_thirds(agree))))
+        # Of three numbers of two bits: the sum of the ones carries into that of the twos.
+        (weight1, carry1), (sum2, carry2) = _full_add(*_thirds(ones)), _full_add(*_thirds(twos))
+        weights = [weight1, sum2 ^ carry1, carry2 ^ (sum2 & carry1), carry2 & sum2 & carry1]
+        counts = [Signal(self.nines, name=f"count{1 << k}", reset_less=True) for k in range(4)]
+        m.d.sync += [count.eq(weight) for count, weight in zip(counts, weights, strict=True)]
 
-        terms, reach = list(agree), 1
-        for number, radix in enumerate(self.radices):
-            reach *= radix
-            groups = [terms[k:k + radix] for k in range(0, len(terms), radix)]
-            terms = [Signal(range(min(reach, self.simd) + 1), name=f"sum{number}_{k}", reset_less=True)
-                     for k in range(len(groups))]
-            clocked = number % 2 or number == len(self.radices) - 1
-            domain = m.d.sync if clocked else m.d.comb
-            for total, group in zip(terms, groups, strict=True):
-                domain += total.eq(_sum3(*group, *[Const(0, 1)] * (3 - len(group))) if radix == 3
-                                   else sum(group[1:], group[0]))
-        count = terms[0]
-        if self.pads:
-            half = self.pad
-            for k in range(self.latency):
-                if k == self.latency - 1:
-                    with m.If(half):
-                        m.d.sync += count.eq(self.simd // 2)
-                delayed = Signal(name=f"pad{k}", reset_less=True)
-                m.d.sync += delayed.eq(half)
-                half = delayed
+        terms = [Cat(count[k] for count in counts) for k in range(self.nines)]
+        count = self._tree(m, terms) if self.nines > 1 else Cat(counts)
+        half = self._pad(m, count) if self.pads else None
         m.d.comb += self.sum.eq(Cat(half, count) if self.halves else count)
 
         return m
+
+    def _tree(self, m, terms):
+        """Register with the sum of ``terms``."""
+        levels = (len(terms) - 1).bit_length()
+        for level in range(levels):
+            pairs = [terms[k:k + 2] for k in range(0, len(terms), 2)]
+            bound = min(self.simd, 18 << level)
+            terms = [Signal(range(bound + 1), name=f"sum{level}_{k}", reset_less=True) for k in range(len(pairs))]
+            domain = m.d.sync if level % 2 or level == levels - 1 else m.d.comb
+            domain += [term.eq(sum(pair[1:], pair[0])) for term, pair in zip(terms, pairs, strict=True)]
+        return terms[0]
+
+    def _pad(self, m, count):
+        """Replace the register ``count`` by half of ``simd`` where the word is padding; returns when it is, as late."""
+        delayed = self.pad
+        for k in range(self.latency):
+            register, source = Signal(name=f"pad{k}", reset_less=True), delayed
+            m.d.sync += register.eq(source)
+            delayed = register
+        with m.If(source):
+            m.d.sync += count.eq(self.simd // 2)
+        return delayed

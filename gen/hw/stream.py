@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Joints between units: every unit takes a stream ``i`` and gives a stream ``o``, one clock for all."""
 
 import math

@@ -1,0 +1,150 @@
+# amaranth: UnusedElaboratable=no
+"""Every kind of unit, as emitted Verilog under cocotb, against plain integers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gen.bits import BIPOLAR, BYTE, Values, pack
+from gen.emit import Emitter
+from gen.hw.core import Core
+from gen.hw.lookup import Lookup
+from gen.hw.matrix_unit import MatrixUnit
+from gen.hw.pool import Reduce
+from gen.hw.stream import Gather, Split
+from gen.hw.threshold import Offset, Threshold
+from gen.hw.topk import TopK
+from gen.hw.window import Window
+from gen.network import Conv, Pool, Tensor
+from gen.network import Lookup as LookupLayer
+from tests import integers
+from tests.test_window import NIBBLE, expected
+
+from .simulator import run
+
+RNG = np.random.default_rng(3)
+SMALL = Values(-5, 6)
+
+
+def gather():
+    words = RNG.integers(0, 8, 24).tolist()
+    return Gather(3, 4), words, pack(np.reshape(words, (-1, 4)), 3)
+
+
+def split():
+    words = RNG.integers(0, 8, (6, 4))
+    return Split(3, 4), pack(words, 3), words.reshape(-1).tolist()
+
+
+def window(pixels, stride):
+    layer = Pool("pool", Tensor(5, 6, 4, NIBBLE), kernel=(3, 2), stride=stride, pads=(1, 1, 0, 1))
+    frames = RNG.integers(0, 16, (2, *layer.input.shape))
+    payloads = pack(frames.reshape(-1, 2), 4)
+    results = [word for frame in frames for word in expected(frame, layer, 2, pixels, 2)]
+    return Window(layer, simd=2, pixels=pixels, repeat=2, pad_code=5), payloads, results
+
+
+def matrix(values, weights, channels, pixels, outside=0):
+    """A matrix unit fed with random windows, some of their words padded where the lane can tell."""
+    layer = Conv("conv", Tensor(4, 4, 2 * channels, values), pads=(1, 1, 1, 1), pad_value=outside,
+                 weights=(RNG.integers(0, weights.levels, (6, 2 * channels, 3, 3)) * weights.step
+                          + weights.lo).astype(np.int8), weight_values=weights)
+    unit = MatrixUnit(layer, pe=3, simd=channels, pixels=pixels, file="conv_matrix")
+    groups = 4
+    taps = RNG.integers(0, values.levels, (groups, 2, 3, 3, pixels, channels)) * values.step + values.lo
+    padded = (RNG.random((groups, 2, 3, 3, pixels, 1)) < 0.2) & unit.flagged
+    rows = [pack(values.encode(taps).reshape(-1, pixels * channels), values.bits)]
+    flags = pack(padded.reshape(-1, pixels), 1)
+    words = [word | flag << pixels * channels * values.bits for word, flag in zip(*rows, flags, strict=True)]
+    filters = layer.weights.reshape(6, 2, channels, 3, 3).astype(np.int64)
+    dots = np.einsum("gfyxpc,ofcyx->gpo", np.where(padded, 0, taps), filters)
+    totals = (dots - unit.offsets()) // unit.lane.gain
+    payloads = [word for group in range(groups) for word in words[18 * group:18 * group + 18] * unit.folds]
+    return unit, payloads, pack(unit.total.encode(totals.reshape(-1, 3)), unit.total.bits)
+
+
+def threshold(values, flipped):
+    source = Tensor(1, 1, 6, SMALL)
+    layer = integers.random_threshold(np.random.default_rng(values.levels), "threshold", source, flip=flipped)
+    levels = np.sort(RNG.integers(-5, 8, (6, values.levels - 1)), axis=1)
+    flip = RNG.random(6) < 0.5 if flipped else layer.flip & False
+    frames = RNG.integers(-5, 7, (10, 6))
+    reached = (frames[:, :, None] >= levels).sum(2)
+    result = values.lo + values.step * np.where(flip, values.levels - 1 - reached, reached)
+    unit = Threshold(levels, flip, source=SMALL, values=values, lanes=3, file="thresholds")
+    return unit, pack(SMALL.encode(frames).reshape(-1, 3), SMALL.bits), pack(
+        values.encode(result).reshape(-1, 3), values.bits)
+
+
+def offset():
+    offsets, frames, values = RNG.integers(-9, 9, 6), RNG.integers(-5, 7, (8, 6)), Values(-20, 30)
+    unit = Offset(offsets, 2, source=SMALL, values=values, lanes=2, file="offsets")
+    return unit, pack(SMALL.encode(frames).reshape(-1, 2), SMALL.bits), pack(
+        values.encode(2 * frames + offsets).reshape(-1, 2), values.bits)
+
+
+def reduce(values, kind):
+    layer = Pool("pool", Tensor(4, 4, 4, values), kernel=(2, 2), stride=(2, 2), kind=kind)
+    taps = RNG.integers(0, values.levels, (12, 4, 2)) * values.step + values.lo
+    result = taps.max(1) if kind == "max" else taps.sum(1)
+    return (Reduce(layer, simd=2), pack(values.encode(taps).reshape(-1, 2), values.bits),
+            pack(layer.output.values.encode(result), layer.output.values.bits))
+
+
+def lookup():
+    layer = LookupLayer("lookup", Tensor(2, 2, 3, BYTE), table=RNG.integers(-8, 8, (3, 256)), values=Values(-8, 7))
+    pixels = RNG.integers(0, 256, (8, 3))
+    codes = layer.values.encode(np.stack([layer.table[c][pixels[:, c]] for c in range(3)], axis=1))
+    return Lookup(layer, simd=1, file="lookup"), pixels.reshape(-1).tolist(), codes.reshape(-1).tolist()
+
+
+def topk():
+    frames = RNG.integers(-5, 7, (6, 9))
+    order = np.argsort(-frames, axis=1, kind="stable")[:, :3]
+    return TopK(9, 4 + 1, 3), (frames + 5).reshape(-1).tolist(), order.reshape(-1).tolist()
+
+
+def network(seed):
+    """Layers together: a random network with a random folding."""
+    net = integers.random_network(seed)
+    core = Core(net, integers.random_foldings(net, seed))
+    images = [integers.random_image(net, RNG) for _ in range(2)]
+    payloads = [w for image in images for w in pack(image.reshape(-1, len(core.i.payload) // 8), 8)]
+    scores = np.concatenate([integers.run(net, image) for image in images])
+    return core, payloads, net.output.values.encode(scores).tolist()
+
+
+UNITS = {
+    "gather": (gather,), "split": (split,),
+    "window": (window, 1, (1, 1)), "window_pixels": (window, 2, (1, 2)),
+    "xnor": (matrix, BIPOLAR, BIPOLAR, 5, 2), "xnor_padded_with_minus_one": (matrix, BIPOLAR, BIPOLAR, 4, 1, -1),
+    "sign": (matrix, Values(-8, 7), BIPOLAR, 3, 2), "sign_unsigned": (matrix, Values(0, 3), BIPOLAR, 2, 1),
+    "multiply": (matrix, Values(0, 7), Values(-4, 3), 2, 2),
+    "multiply_ternary": (matrix, BIPOLAR, integers.TERNARY, 2, 4),
+    "threshold": (threshold, BIPOLAR, False), "threshold_flipped": (threshold, BIPOLAR, True),
+    "threshold_3_levels": (threshold, Values(-1, 1), True), "threshold_8_bits": (threshold, Values(-128, 127), False),
+    "offset": (offset,),
+    "pool_or": (reduce, BIPOLAR, "max"), "pool_max": (reduce, SMALL, "max"), "pool_sum": (reduce, SMALL, "sum"),
+    "lookup": (lookup,), "topk": (topk,),
+    "network_1": (network, 1), "network_2": (network, 2), "network_3": (network, 3),
+}
+
+
+def simulate(unit, payloads, results, folder, tool="verilator"):
+    """Emit ``unit`` to ``folder`` and run :mod:`sim.unit_bench` on it."""
+    rtl = folder / "rtl"
+    rtl.mkdir()
+    Emitter(rtl).module(unit, unit.unit_name)
+    for memory in rtl.glob("*.mem"):
+        memory.rename(folder / memory.name)
+    bench = folder / "bench.json"
+    bench.write_text(json.dumps({"payloads": [f"{p:x}" for p in payloads], "expected": [f"{p:x}" for p in results]}))
+    run(sorted(rtl.glob("*.v")), unit.unit_name, "sim.unit_bench", folder, simulator=tool,
+        environment={"POPWEAVE_BENCH": str(bench)})
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_unit(name, tmp_path):
+    make, *arguments = UNITS[name]
+    simulate(*make(*arguments), tmp_path)
