@@ -26,7 +26,7 @@ __all__ = ["evaluate", "run"]
 
 # Memory: values of a layer's output in one batch, and values of the matrix that a convolution is turned into.
 _BATCH_VALUES = 1 << 22
-_COLUMN_VALUES = 1 << 21
+_COLUMN_VALUES = 1 << 22
 
 
 def run(network, images, taps=None):

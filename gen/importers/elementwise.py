@@ -75,6 +75,12 @@ def _divide(attributes, x, y):
     return x // y if np.issubdtype(both, np.integer) else x / y
 
 
+def _power(attributes, x, y):
+    if np.size(y) == 1 and np.ravel(y)[0] in (2, 3):
+        return x * x if np.ravel(y)[0] == 2 else x * x * x
+    return np.power(x, y)
+
+
 def _same(attributes, x, *ignored):
     return x
 
@@ -92,7 +98,7 @@ EVALUATORS = {
     "Mul": lambda attributes, x, y: x * y,
     "MultiThreshold": _multi_threshold,
     "Neg": lambda attributes, x: -x,
-    "Pow": lambda attributes, x, y: np.power(x, y),
+    "Pow": _power,
     "Quant": _quant,
     "Relu": lambda attributes, x: np.maximum(x, np.float32(0)),
     "Sign": lambda attributes, x: np.sign(x),
