@@ -127,10 +127,10 @@ def test_flip_and_shift_moves_and_blackens():
 
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_training_lowers_the_loss(tiny, bfloat16):
-    recipe, images = loop.Recipe(4, rate=0.02, batch=20, bfloat16=bfloat16), stripes(400)
+    recipe, images = loop.Recipe(4, rate=0.02, batch=20, bfloat16=bfloat16), stripes(300)
     optimiser = torch.optim.Adam(tiny.parameters())
-    losses = [loop.train_epoch(tiny, optimiser, images, recipe, epoch, False) for epoch in range(4)]
-    assert losses[-1] < 0.6 * losses[0]
+    losses = [loop.train_epoch(tiny, optimiser, images, recipe, epoch, False) for epoch in range(3)]
+    assert losses[-1] < 0.7 * losses[0]
     assert all(weight.abs().max() <= 1 for weight in nets.binary_weights(tiny))
     assert loop.accuracy(tiny, images) > 50
 
@@ -173,10 +173,10 @@ def test_a_run_can_be_lengthened_while_its_rate_is_constant(tiny, tmp_path):
     train, validation = stripes(130).split(30)
     twin = nets.build("tiny")
     twin.load_state_dict(tiny.state_dict())
-    recipe = loop.Recipe(4, batch=40)
-    longer = recipe._replace(epochs=6)
+    recipe = loop.Recipe(2, batch=40)
+    longer = recipe._replace(epochs=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "accuracy", stop_after(2))
+        patch.setattr(loop, "accuracy", stop_after(1))
         with pytest.raises(KeyboardInterrupt):
             loop.fit(tiny, train, validation, recipe, tmp_path / "a", progress=False)
     loop.fit(nets.build("tiny"), train, validation, longer, tmp_path / "a", progress=False)
@@ -184,7 +184,7 @@ def test_a_run_can_be_lengthened_while_its_rate_is_constant(tiny, tmp_path):
     a, b = (torch.load(tmp_path / run / "checkpoint.pt", weights_only=True)["model"] for run in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
     with pytest.raises(ValueError, match="made by another recipe"):
-        loop.fit(twin, train, validation, recipe._replace(epochs=8), tmp_path / "b")
+        loop.fit(twin, train, validation, recipe._replace(epochs=5), tmp_path / "b")
 
 
 def test_calibration_measures_what_the_layer_sees(tiny):
@@ -282,7 +282,7 @@ def test_command_line_trains_and_ships(tiny, tmp_path, monkeypatch):
     arrays = images.pixels.permute(0, 2, 3, 1).numpy(), images.labels.numpy()
     monkeypatch.setattr(data, "load", lambda name, split, folder: arrays)
     monkeypatch.setattr(run, "HELD_OUT", 20)
-    arguments = ["--net", "tiny", "--out", str(tmp_path), "--epochs", "2", "--batch", "20"]
+    arguments = ["--net", "tiny", "--out", str(tmp_path), "--epochs", "1", "--batch", "20"]
     assert invoke(*arguments)[0] == 0
     first = (tmp_path / "tiny.onnx.xz").read_bytes()
     status, output = invoke(*arguments)

@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import io
 import os
+import tarfile
 
 import numpy as np
 import pytest
@@ -127,6 +129,19 @@ def test_download(tmp_path, monkeypatch, damaged):
             data.load("mnist", "test", tmp_path / "new")
     else:
         assert data.load("mnist", "test", tmp_path / "new")[1].tolist() == [7, 0, 9]
+
+
+def test_download_of_an_archive(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "test_batch.bin").write_bytes(bytes(3073))
+    with tarfile.open(tmp_path / "cifar.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "in", "cifar-10-batches-bin")
+    packed = (tmp_path / "cifar.tar.gz").read_bytes()
+    source = data.Source("file:///c", hashlib.md5(packed).hexdigest(), ("test_batch.bin",))
+    dataset = data.DATASETS["cifar10"]._replace(sources=(source,))
+    monkeypatch.setitem(data.DATASETS, "cifar10", dataset)
+    monkeypatch.setattr(data.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(packed))
+    assert data.load("cifar10", "test", tmp_path / "new")[0].shape == (1, 32, 32, 3)
 
 
 @pytest.mark.parametrize("name, split, count", [("mnist", "test", 10_000), ("cifar10", "test", 10_000)])

@@ -54,7 +54,7 @@ def test_weights_are_signs(net):
             assert set(np.unique(onnx.numpy_helper.to_array(tensor))) == {-1, 1}, tensor.name
 
 
-@pytest.mark.parametrize("net, count", [("tfc", 200), ("cnv", 30), ("bvgg16", 4)])
+@pytest.mark.parametrize("net, count", [("tfc", 50), ("cnv", 30), ("bvgg16", 3)])
 def test_on_real_images(net, count):
     if not os.environ.get("BNN_DATA"):
         pytest.skip(f"BNN_DATA is not set: {net} not run on real images")
