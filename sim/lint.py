@@ -1,0 +1,62 @@
+"""Do the tools of the trade accept emitted Verilog? Verilator's lint, slang, and Yosys' checks."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pyslang
+import typer
+
+from .simulator import tool_environment
+
+__all__ = ["lint"]
+
+# Yosys' Verilog: sums wider than their target, the unused upper bits of those, registers with initial values.
+STYLE = ("WIDTH", "UNUSEDSIGNAL", "PROCASSINIT")
+# The style of a ROM is for synthesis only.
+STYLE += ("UNUSEDPARAM",)
+
+
+def verilator(sources, top):
+    """What ``verilator --lint-only -Wall`` says, but for style."""
+    command = ["verilator", "--lint-only", "-Wall", *(f"-Wno-{name}" for name in STYLE), "--top-module", top, *sources]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | tool_environment("verilator"),
+                          check=False)
+    return done.stderr.splitlines() if done.returncode or "%" in done.stderr else []
+
+
+def slang(sources, top):
+    """Errors that slang finds."""
+    compilation = pyslang.ast.Compilation()
+    for source in sources:
+        compilation.addSyntaxTree(pyslang.syntax.SyntaxTree.fromFile(str(source)))
+    return [str(d) for d in compilation.getAllDiagnostics() if d.isError()]
+
+
+def yosys(sources, top):
+    """Latches, combinational loops, undriven and multiply driven nets that Yosys finds."""
+    commands = [f"read_verilog -defer -sv {' '.join(map(str, sources))}", f"hierarchy -check -top {top}", "proc",
+                "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr", "memory_collect", "check -assert"]
+    # In a process of its own, which an error ends; in the folder of the memories' contents.
+    script = f"from pyosys import libyosys\ndesign = libyosys.Design()\nfor c in {commands}: design.run_pass(c)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=sources[0].parent, capture_output=True, text=True,
+                          check=False)
+    return [line for line in done.stdout.splitlines() if "ERROR" in line or "Warning" in line] if done.returncode else []
+
+
+def lint(folder, top="accelerator"):
+    """Complaints of all three about the Verilog in ``folder``, one a line."""
+    sources = sorted(pathlib.Path(folder).resolve().glob("*.v"))
+    return [f"{tool.__name__}: {line}" for tool in (verilator, slang, yosys) for line in tool(sources, top)]
+
+
+def main(folder: pathlib.Path, top: str = "accelerator"):
+    """Check the Verilog in FOLDER with Verilator, slang and Yosys."""
+    complaints = lint(folder, top)
+    print("\n".join(complaints) or f"{len(list(folder.glob('*.v')))} modules: no complaint of Verilator, slang or Yosys")
+    sys.exit(bool(complaints))
+
+
+if __name__ == "__main__":
+    typer.run(main)
