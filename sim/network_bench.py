@@ -14,7 +14,7 @@ from statistics import median
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
+from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
 from gen.bits import Values
@@ -33,7 +33,7 @@ class Bench:
     """The accelerator with a source, a sink and a register port, reset and ready."""
 
     def __init__(self, dut):
-        self.dut = dut
+        self.dut, self.pauses = dut, None
         self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.ap_clk)
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.ap_clk)
         self.registers = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.ap_clk)
@@ -53,11 +53,19 @@ class Bench:
         self.dut.ap_rst_n.value = 1
         await ClockCycles(self.dut.ap_clk, 4)
 
-    def stall(self, chance, seed):
-        """Make both sides pause at random."""
+    def stall(self, chance, seed=0):
+        """Make each side pause in a cycle by ``chance``."""
         rng = random.Random(seed)
-        for side in (self.source, self.sink):
-            side.set_pause_generator(iter(lambda: rng.random() < chance, None))
+        if self.pauses:
+            self.pauses.cancel()
+
+        async def pauses():
+            while chance:
+                self.source.pause, self.sink.pause = rng.random() < chance, rng.random() < chance
+                await RisingEdge(self.dut.ap_clk)
+            self.source.pause = self.sink.pause = False
+
+        self.pauses = cocotb.start_soon(pauses())
 
     async def send(self, *images):
         for image in images:
@@ -67,11 +75,11 @@ class Bench:
         """Scores of ``count`` frames (or an error after as many cycles as they can possibly take), and their ends."""
         scores, ends = [], []
         for _ in range(count):
-            patience = Timer(BENCH["patience"] * PERIOD, "ns")
-            frame = cocotb.start_soon(self.sink.recv())
-            await First(frame, patience)
-            assert frame.done(), f"no result after {BENCH['patience']} cycles: {len(scores)} of {count} frames came"
-            frame = frame.result()
+            try:
+                frame = await with_timeout(self.sink.recv(), BENCH["patience"] * PERIOD, "ns")
+            except SimTimeoutError:
+                raise AssertionError(f"no result after {BENCH['patience']} cycles: {len(scores)} of {count} "
+                                     "frames came") from None
             scores.append(decoded(frame))
             ends.append(frame.sim_time_end // (PERIOD * 1000))
         return np.array(scores), ends
@@ -100,8 +108,7 @@ async def compare(bench, frames, scores):
 
 async def locate(bench, frame):
     """The first layer, position and channel that differ, by watching the stream after every layer."""
-    bench.source.clear_pause_generator()
-    bench.sink.clear_pause_generator()
+    bench.stall(0)
     await bench.reset()
     core, seen = bench.dut.core.core, {tap["layer"]: [] for tap in BENCH["taps"]}
     ports = [[getattr(core, f"{tap['unit']}__o__{part}") for part in ("valid", "ready", "payload")]

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Simulate a build on real images and compare it, bit for bit, with the golden model."""
 
 import json

@@ -10,7 +10,8 @@ __all__ = ["run", "tool_environment"]
 
 # Yosys writes shifts wider than what they are assigned to, and a default before a case instead of in it.
 # Everything else that Verilator warns of (latches, loops, several drivers) ends the build.
-ARGUMENTS = {"verilator": ["-Wno-WIDTH", "-Wno-CASEINCOMPLETE"], "icarus": []}
+# cocotb's runner makes every signal public, which costs much time to compile and to run: only the ports need be.
+ARGUMENTS = {"verilator": ["-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "--no-public-flat-rw", "ports.vlt"], "icarus": []}
 
 
 def tool_environment(simulator):
@@ -67,6 +68,8 @@ def run(sources, top, module, out, *, parameters=None, arguments=(), environment
         ``"verilator"`` or ``"icarus"``.
     """
     out = pathlib.Path(out).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "ports.vlt").write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n')
     with mock.patch.dict(os.environ, tool_environment(simulator)):
         runner = get_runner(simulator)
         runner.build(

@@ -1,19 +1,18 @@
 # amaranth: UnusedElaboratable=no
 """The network as a chain of units, from pixels to scores."""
 
-from itertools import pairwise
+from dataclasses import replace
 
-import numpy as np
 from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, flipped
 
 from .. import network as net
-from ..bits import BIPOLAR
+from ..bits import Values
 from .lookup import Lookup
 from .matrix_unit import MatrixUnit
 from .pool import Reduce
-from .stream import convert, pipeline
+from .stream import Recode, convert, pipeline
 from .threshold import Offset, Threshold
 from .topk import TopK
 from .units import add_unit
@@ -31,6 +30,11 @@ def _pad_code(layer):
 
 def _conv(layer, folding, threshold):
     """Window, matrix unit, and thresholds in the matrix unit's own numbers (or dot products, if there are none)."""
+    source = layer.input.values
+    if layer.padded and layer.pad_value != 0 and layer.pad_value not in source:
+        wide = Values(min(source.lo, layer.pad_value), max(source.hi, layer.pad_value))
+        layer = replace(layer, input=replace(layer.input, values=wide))
+        yield f"{layer.name}_recode", Recode(source, wide, folding.simd)
     matrix = MatrixUnit(layer, pe=folding.pe, simd=folding.simd, pixels=folding.pixels, file=f"{layer.name}_matrix")
     window = Window(layer, simd=folding.simd, pixels=folding.pixels, repeat=matrix.folds,
                     pad_code=None if matrix.flagged else int(layer.input.values.encode(layer.pad_value)))

@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bits import pack
-from .counters import nest, select
+from .counters import nest, select, wrap_add
 from .lanes import lane_for
 from .memory import Queue, Rom
 from .units import add_unit
@@ -97,18 +97,14 @@ class MatrixUnit(wiring.Component):
         return self.lane.latency + 4
 
     @property
-    def group(self):
-        """Queue words that are read together, once for each position."""
-        return self.folds if self.pixels > 1 else 1
-
-    @property
     def queue_depth(self):
-        """Totals of two groups, and those on their way."""
-        return 1 << (2 * self.group + self.latency // self.beats + 1).bit_length()
+        """Totals of a group of positions, those that follow while it is read, and those on their way."""
+        passes = self.pixels - 1
+        return (self.folds if passes else 0) - (-passes * self.folds // self.beats) + self.latency // self.beats + 3
 
     def words(self):
         """Contents of the weight memory: for each fold and tap, ``simd`` weights of ``pe`` filters."""
-        outputs, channels, height, width = self.layer.weights.shape
+        _, channels, height, width = self.layer.weights.shape
         weights = self.layer.weight_values.encode(self.layer.weights)
         folded = weights.reshape(self.folds, self.pe, channels // self.simd, self.simd, height, width)
         rows = folded.transpose(0, 2, 4, 5, 1, 3).reshape(self.folds * self.beats, self.pe * self.simd)
@@ -179,37 +175,37 @@ class MatrixUnit(wiring.Component):
 
     def _queue(self, m, reserve, full, push, totals):
         """Take ``totals`` at ``push``; give them out position by position. ``full``: no room for another window."""
-        depth, group = self.queue_depth, self.group
-        m.submodules.queue = queue = Queue(len(totals) * self.total.bits, depth, "queue")
-        reserved = Signal(range(depth + 1))
-        stored = Signal(range(depth + 1))
+        depth, width = self.queue_depth, self.pe * self.total.bits
+        m.submodules.queue = queue = Queue(self.pixels * width, depth, "queue")
         tail = Signal(range(depth))
-        head = Signal(range(depth))
         m.d.comb += [queue.write.addr.eq(tail), queue.write.data.eq(Cat(*totals)), queue.write.en.eq(push)]
         with m.If(push):
-            m.d.sync += tail.eq(tail + 1)
+            m.d.sync += tail.eq(wrap_add(tail, 1, depth))
 
+        # All folds are read for one position after the other; each word is freed when the last position is read.
         pop = Signal()
-        available = Signal()
-        done = Signal()
-        loops = nest(m, pop, read_fold=group, read_pixel=self.pixels)
+        free = Signal()
+        head = Signal(range(depth))
+        loops = nest(m, pop, read_fold=self.folds, read_pixel=self.pixels)
         fold, pixel = loops["read_fold"][0], loops["read_pixel"][0]
-        m.d.comb += [
-            available.eq(stored > fold),
-            pop.eq(available & (~self.o.valid | self.o.ready)),
-            done.eq(pop & loops["read_pixel"][1]),
-            queue.read.addr.eq(head + fold),
-        ]
-        result = Signal.like(self.o.payload, name="result", reset_less=True)
-        words = [queue.read.data.word_select(p, len(result)) for p in range(self.pixels)]
-        freed = Mux(done, group, 0)
+        last_pass = pixel == self.pixels - 1
+        ahead = Signal.like(fold, name="ahead")
+        m.d.comb += [ahead.eq(Mux(last_pass, 0, fold)), free.eq(pop & last_pass)]
+        address = Signal(range(2 * depth))
+        m.d.comb += [address.eq(head + ahead), queue.read.addr.eq(Mux(address >= depth, address - depth, address))]
+        with m.If(free):
+            m.d.sync += head.eq(wrap_add(head, 1, depth))
+
+        reserved = Signal(range(depth + 1))
+        stored = Signal(range(depth + 1))
         remaining = Signal.like(reserved)
-        m.d.comb += remaining.eq(reserved + reserve - freed)
-        m.d.sync += [reserved.eq(remaining), full.eq(remaining == depth), stored.eq(stored + push - freed)]
-        with m.If(done):
-            m.d.sync += head.eq(head + group)
+        m.d.comb += [remaining.eq(reserved + reserve - free), pop.eq((stored > ahead) & (~self.o.valid | self.o.ready))]
+        m.d.sync += [reserved.eq(remaining), full.eq(remaining == depth), stored.eq(stored + push - free)]
+
+        oldest = select(m, [queue.read.data.word_select(p, width) for p in range(self.pixels)], pixel, "oldest")
+        result = Signal.like(self.o.payload, name="result", reset_less=True)
+        m.d.comb += self.o.payload.eq(result)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(pop):
-            m.d.sync += [self.o.valid.eq(1), result.eq(select(m, words, pixel, "oldest"))]
-        m.d.comb += self.o.payload.eq(result)
+            m.d.sync += [self.o.valid.eq(1), result.eq(oldest)]

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from .counters import select
 
-__all__ = ["Gather", "Split", "convert", "pipeline", "wrapping"]
+__all__ = ["Gather", "Recode", "Split", "convert", "pipeline", "wrapping"]
 
 
 def pipeline(m, source, *stages, sink):
@@ -80,6 +80,30 @@ class Split(wiring.Component):
         ]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += index.eq(following)
+
+        return m
+
+
+class Recode(wiring.Component):
+    """The same numbers in the codes of a wider range of values. Combinational."""
+
+    def __init__(self, source, values, lanes):
+        self.source, self.values, self.lanes = source, values, lanes
+        self.unit_name = f"recode_{source}_{values}_{lanes}"
+        super().__init__({
+            "i": In(stream.Signature(lanes * source.bits)),
+            "o": Out(stream.Signature(lanes * values.bits)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        m.d.comb += [self.o.valid.eq(self.i.valid), self.i.ready.eq(self.o.ready)]
+        for k in range(self.lanes):
+            code = self.i.payload.word_select(k, self.source.bits)
+            value = Mux(code, C(1, signed(2)), C(-1, signed(2))) if self.source.bipolar else (
+                code.as_signed() if self.source.signed else code)
+            m.d.comb += self.o.payload.word_select(k, self.values.bits).eq(value)
 
         return m
 

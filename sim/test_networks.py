@@ -1,0 +1,102 @@
+# amaranth: UnusedElaboratable=no
+"""Whole accelerators, as emitted, against the golden model: planted errors are caught and named."""
+
+import re
+
+import numpy as np
+import pytest
+
+from gen.bits import BIPOLAR, BYTE, Values
+from gen.emit import emit
+from gen.folding import Folding
+from gen.network import Conv, Flatten, Lookup, Network, Pool, Tensor, Threshold
+
+from .images import frames
+from .run import prepare, simulate
+
+FOLDINGS = {"quantise": Folding(simd=3), "conv1": Folding(4, 3, 2), "conv2": Folding(4, 4, 4), "pool": Folding(simd=2),
+            "dense": Folding(5, 8)}
+
+
+def network():
+    """Padded binary convolutions, pooling, a dense layer: small, but of every part that bvgg16 has."""
+    rng = np.random.default_rng(7)
+    image = Tensor(8, 8, 3, BYTE)
+    layers = [Lookup("quantise", image, table=(np.arange(256) - 128)[None], values=Values(-128, 127))]
+
+    def add(kind, name, **parameters):
+        layers.append(kind(name, layers[-1].output, **parameters))
+
+    def signs(*shape):
+        return (rng.integers(0, 2, shape) * 2 - 1).astype(np.int8)
+
+    def sign(name, reach):
+        add(Threshold, name, thresholds=rng.integers(-reach, reach, (layers[-1].output.channels, 1)),
+            flip=np.zeros(layers[-1].output.channels, bool), values=BIPOLAR)
+
+    add(Conv, "conv1", weights=signs(8, 3, 3, 3), pads=(1, 1, 1, 1))
+    sign("sign1", 300)
+    add(Conv, "conv2", weights=signs(8, 8, 3, 3), pads=(1, 1, 1, 1))
+    sign("sign2", 6)
+    add(Pool, "pool", stride=(2, 2))
+    add(Flatten, "flatten")
+    add(Conv, "dense", weights=signs(10, 128, 1, 1))
+    return Network("small", tuple(layers), np.ones(10), np.zeros(10))
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """(folder of the Verilog, folder of the simulation), made once: only memories change between the tests."""
+    rtl, folder = (tmp_path_factory.mktemp(name) for name in ("rtl", "sim"))
+    net = network()
+    emit(net, FOLDINGS, rtl, 0x12345678)
+    images, _, source = frames(net, 6)
+    assert source == "photographs"
+    prepare(net, FOLDINGS, images, folder, build=0x12345678)
+    return rtl, folder
+
+
+def test_right_hardware_passes_at_the_predicted_rate(build):
+    result = simulate(*build)
+    assert result["frames"] == 6
+    assert result["cycles_per_frame"] == pytest.approx(64 * 2 * 2 * 9 // 4, rel=0.01)  # conv2
+
+
+def flip_bit(path):
+    """Flip the lowest bit of the middle word of a ``.mem`` file; returns how to undo it."""
+    text = path.read_text()
+    lines = text.splitlines()
+    middle = len(lines) // 2
+    lines[middle] = f"{int(lines[middle], 16) ^ 1:0{len(lines[middle])}x}"
+    path.write_text("\n".join(lines) + "\n")
+    return lambda: path.write_text(text)
+
+
+def move_window(path):
+    """Shift what the last tap column reads by one bank; returns how to undo it."""
+    text = path.read_text()
+    changed, count = re.subn(r"(tap3 == 2'h)2", r"\g<1>3", text)
+    assert count, "the window has changed: plant the error elsewhere"
+    path.write_text(changed)
+    return lambda: path.write_text(text)
+
+
+@pytest.mark.parametrize(("file", "plant", "layer"), [
+    ("conv1_matrix.mem", flip_bit, "sign1"),
+    ("conv2_matrix.mem", flip_bit, "sign2"),
+    ("dense_matrix.mem", flip_bit, "dense"),
+    ("conv2_threshold.mem", flip_bit, "sign2"),
+    ("quantise_lookup.mem", flip_bit, "quantise"),
+    ("window_8x8x8b1*.v", move_window, "sign2"),
+])
+def test_planted_errors_are_caught_and_named(build, capfd, file, plant, layer):
+    rtl, folder = build
+    (path,) = (path for path in rtl.glob(file) if "k3x3" in path.name or path.suffix == ".mem")
+    undo = plant(path)
+    try:
+        with pytest.raises((RuntimeError, SystemExit)):
+            simulate(rtl, folder, only="frames")
+    finally:
+        undo()
+    assert re.search(rf"first in layer {layer} at row \d+, column \d+, channel \d+: -?\d+, golden model -?\d+",
+                     capfd.readouterr().out)
