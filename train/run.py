@@ -13,7 +13,7 @@ from rich import print
 from train import data, export, loop, nets
 
 HELD_OUT = 5_000  # training images that only watch
-CALIBRATION = 5_000  # training images over which BatchNorm statistics are finally averaged
+CALIBRATION = 5_000  # training images over which an untrained network's statistics are averaged
 
 
 def main(
@@ -55,7 +55,6 @@ def main(
             seconds = time.monotonic() - start
         else:
             seconds = loop.fit(model, train, validation, recipe, out, progress=sys.stdout.isatty())
-            loop.calibrate(model, train.first(CALIBRATION))
     except (ValueError, RuntimeError, data.DataError) as error:
         print(f"[red]error:[/red] {error}", file=sys.stderr)
         raise typer.Exit(2) from None
