@@ -20,7 +20,7 @@ help:
 	@echo "                                   NET is a name or path/to/model.onnx; ARGS=\"--target-fps 20000\" and so on"
 	@echo "make sim FRAMES=$(FRAMES) SIM=$(SIM)     simulate that build against the golden model; SIM=icarus, WAVES=1"
 	@echo "make test                          the whole test suite"
-	@echo "make bench                         synthesise units with Yosys, compare with the cost model"
+	@echo "make bench                         measure what the project promises"
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
 
 build: $(VENV)/.gen
@@ -32,8 +32,8 @@ sim: $(VENV)/.sim
 test: $(VENV)/.all
 	$(RUN) -m pytest -n $(JOBS) $(ARGS)
 
-bench: $(VENV)/.gen
-	$(RUN) -m gen.calibrate $(ARGS)
+bench: $(VENV)/.sim
+	$(RUN) -m bench.run $(ARGS)
 
 lint: $(VENV)/.all
 	$(VENV)/bin/ruff check .

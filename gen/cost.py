@@ -1,73 +1,244 @@
-"""What a layer takes of the chip: LUTs, flip-flops, block memories, DSP slices, from its folding."""
+# amaranth: UnusedElaboratable=no
+"""What the hardware of a layer takes of the chip, from its folding, as Yosys would count it.
 
-from math import ceil
+Each function prices one kind of unit in :mod:`gen.hw`. What follows from the structure is counted: bits of adders and
+registers, inputs of multiplexers, words of memories. The control around it is linear in a few sizes, by the
+coefficients that :mod:`gen.calibrate` has fitted to Yosys.
+"""
 
-from .network import Conv, Lookup, Pool, Threshold
+from functools import cache
+from math import ceil, expm1, lcm, log1p
+
+import numpy as np
+
+from .bits import Values
+from .hw.lanes import MultiplyLane, SignLane, lane_for
+from .hw.memory import in_blocks
+from .hw.window import Window
+from .network import Conv, Lookup, Pool, Threshold, TopK
 from .resources import Resources
 
-__all__ = ["cost"]
+__all__ = ["SHELL", "converters", "cost", "units"]
+
+SHELL = Resources(lut=300, ff=450)  # AXI interfaces, frame guard and filter, registers
 
 BRAM18 = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))  # (width, depth)
-LUT_PER_XNOR = 1.8
-LUT_PER_SIGN_BIT = 1.1
-LUT_PER_STAGE = 60  # handshakes and counters
+DSP_BITS = 9  # narrower products are made of LUTs
+XNOR = 1.48  # LUTs per input of an XNOR lane, up to the counts of nine
+SIGN = 0.55  # LUTs per input bit of a sign lane, up to the adder tree
+
+# LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
+CONTROL = {
+    "window": ((-1.3, 2.55, 2.24, 3.56), (13.71, 1.97, 2.29, -0.56)),
+    "matrix": ((20.6, 0.56, 0.62), (6.89, 0.82, 7.13)),
+    "threshold": ((0.79, 0.6), (3.53, -0.01)),
+    "offset": ((1.27, 0.78), (5.66, -0.06)),
+    "reduce": ((7.52, 0.89), (3.0, 0.0)),
+    "lookup": ((0.0,), (1.0,)),
+    "topk": ((4.0, 0.7, 2.1), (1.0, 0.0, 0.0)),
+}
 
 
-def memory(width, depth):
-    """A memory with one read port: in LUTs where shallow, in block RAM where deep."""
-    if depth <= 1:
-        return Resources()
-    if depth <= 64:
-        return Resources(lut=width * depth / 64, ff=width)
-    blocks = min(ceil(width / w) * ceil(depth / d) for w, d in BRAM18)
-    return Resources(bram=blocks / 2)
+def _bits(states):
+    """Bits of a counter."""
+    return (states - 1).bit_length()
 
 
-def _lane_luts(layer, simd):
-    x, w = layer.input.values, layer.weight_values
-    if x.bipolar and w.bipolar:
-        return LUT_PER_XNOR * simd
-    if w.bipolar:
-        return LUT_PER_SIGN_BIT * simd * 2 * (x.bits + 1)
-    return simd * (x.bits * w.bits + 1.1 * (x.bits + w.bits))
+def _mux(inputs):
+    """LUTs a bit of a multiplexer: one takes in four inputs, and each further one three more."""
+    return ceil((inputs - 1) / 3)
 
 
-def _threshold(layer, lanes):
-    levels, bits = layer.values.levels - 1, layer.input.values.bits
-    words = memory(lanes * levels * bits, layer.input.channels // lanes)
-    return words + Resources(lut=lanes * levels * bits / 2, ff=lanes * layer.values.bits)
+def _blocks(width, depth):
+    count, parts = min((ceil(width / w) * ceil(depth / d), ceil(depth / d)) for w, d in BRAM18)
+    return Resources(lut=width * _mux(parts), bram=count / 2)
 
 
-def _window(layer, simd):
-    width, rows = simd * layer.input.values.bits, layer.kernel[0]
-    return memory(width, rows * layer.input.width * layer.input.channels // simd)
+def _rom(width, depth):
+    """Memory with fixed contents and a registered output.
+
+    In a shallow one many bits have the same contents, and are there only once.
+    """
+    if in_blocks(width, depth):
+        return _blocks(width, depth)
+    functions = 2.0 ** min(depth, 64)
+    distinct = -functions * expm1(width * log1p(-1 / functions)) if depth > 1 else 0
+    return Resources(lut=distinct * ceil(depth / 64), ff=distinct)
 
 
-def _conv(layer, folding, threshold):
+def _ram(width, depth, registered=True):
+    """Memory with a write and a read port."""
+    if registered and in_blocks(width, depth):
+        return _blocks(width, depth)
+    if depth <= 32:
+        return Resources(lut=8 * ceil(width / 14), ff=width * registered)
+    parts = ceil(depth / 64)
+    return Resources(lut=8 * ceil(width / 7) * parts + width * _mux(parts) + parts, ff=width * registered)
+
+
+def _tree(terms, bits):
+    """Adder tree: a LUT a bit; registers after every second level and at the end."""
+    adders = registers = level = 0
+    while terms > 1 or not level:
+        adders, terms, level = adders + terms // 2 * (bits + 1), ceil(terms / 2), level + 1
+        bits += terms > 0
+        registers += terms * bits * (level % 2 == 0 or terms == 1)
+    return Resources(lut=adders, ff=registers)
+
+
+@cache
+def _lane(layer, simd):
+    """Products of one processing element and their sum; the lane itself."""
+    lane = lane_for(layer, simd)
+    bits = lane.total(1).bits
+    match lane:
+        case SignLane():
+            # The first adders take in the signs of up to three terms.
+            signs = SIGN * simd if simd > 3 else 0.8
+            cost = Resources(lut=signs * layer.input.values.bits) + _tree(simd, bits)
+        case MultiplyLane():
+            x, w = (max(2, values.bits) for values in (lane.values, lane.weights))
+            luts = 0 if x + w >= DSP_BITS or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
+            cost = Resources(lut=luts, ff=bits, dsp=x + w >= DSP_BITS) * simd + _tree(simd, bits)
+        case _:
+            nines = ceil(simd / 9)
+            cost = Resources(lut=XNOR * simd if simd > 3 else 2, ff=4 * nines)
+            cost += _tree(nines, 4) if nines > 1 else Resources()
+    return cost, lane
+
+
+def _control(kind, *sizes):
+    """Counters, handshakes and the like."""
+    return Resources(*(max(0.0, float(np.dot(factors, sizes))) for factors in CONTROL[kind]))
+
+
+@cache
+def _ring(layer):
+    return Window(layer, simd=1).ring
+
+
+def _window(layer, folding, repeat, flagged):
+    image, (height, width), pixels = layer.input, layer.kernel, folding.pixels
+    step, left, padded = layer.stride[1], layer.pads[1], any(layer.pads)
+    word, groups, banks = folding.simd * image.values.bits, image.channels // folding.simd, pixels * step
+    depth = max(2, _ring(layer) * ceil(image.width / banks) * groups)
+    columns = [[p * step + t - left for t in range(width)] for p in range(pixels)]
+    read = {column % banks: [] for row in columns for column in row}
+    for t in range(width):
+        for bank in read:
+            read[bank].append(next((row[t] // banks for row in columns if row[t] % banks == bank), 0))
+    sources = [len({column % banks for column in row}) + (padded and not flagged) for row in columns]
+    moving = len({tuple(shifts) for shifts in read.values() if len(set(shifts)) > 1})
+    counters = (width, height, groups, repeat, layer.output.width // pixels, layer.output.height, groups,
+                image.width, banks)
+    return (_ram(word, depth) * len(read)
+            + Resources(lut=word * sum(map(_mux, sources)), ff=pixels * (word + flagged))
+            + _control("window", 1, sum(map(_bits, counters)), (1 + moving) * _bits(depth), pixels * padded))
+
+
+def queue_depth(folds, beats, pixels, latency):
+    """Words in the queue of a matrix unit."""
+    passes = pixels - 1
+    return (folds if passes else 0) + ceil(passes * folds / beats) + latency // beats + 3
+
+
+def _matrix(layer, folding):
     pe, simd, pixels = folding.pe, folding.simd, folding.pixels
-    lanes, bits = pe * pixels, layer.output.values.bits
-    fan_in = layer.kernel[0] * layer.kernel[1] * layer.input.channels
-    total = memory(pe * simd * layer.weight_values.bits,
-                   layer.output.channels // pe * (fan_in // simd))
-    total += _window(layer, simd * pixels)
-    total += Resources(lut=1, ff=1) * (lanes * (_lane_luts(layer, simd) + bits))
-    if threshold is not None:
-        total += _threshold(threshold, pe)
-    return total
+    cost, lane = _lane(layer, simd)
+    total, flagged = lane.total(layer.fan_in).bits, "pad" in lane.signature.members
+    folds, beats = len(layer.weights) // pe, layer.fan_in // simd
+    depth = queue_depth(folds, beats, pixels, lane.latency + 4)
+    weights = _rom(pe * simd * layer.weight_values.bits, folds * beats)
+    counters = (beats, folds, folds, pixels, folds * beats, depth, depth, depth, depth)
+    return ((cost + Resources(lut=total, ff=total)) * (pe * pixels)
+            + weights + Resources(ff=weights.ff or pe * simd * layer.weight_values.bits)
+            + Resources(ff=2 * pixels * (simd * layer.input.values.bits + flagged))
+            + _ram(pixels * pe * total, depth, registered=False)
+            + Resources(lut=pe * total * _mux(pixels), ff=pe * total)
+            + _control("matrix", 1, sum(map(_bits, counters)), lane.latency))
+
+
+def _threshold(layer, source, lanes):
+    """``source``: values that come in, in the numbers of the unit before."""
+    channels, stages = layer.input.channels, max(1, (layer.values.levels - 1).bit_length())
+    folds, limit = channels // lanes, Values(source.lo, source.hi + 1).bits
+    compared = lanes * source.bits * stages
+    kept = compared + stages * _bits(folds) + lanes * (stages * (stages - 1) // 2 + layer.values.bits)
+    roms = [_rom(lanes * (limit + bool(layer.flip.any())), folds)]
+    roms += [_rom(limit, folds << stage) * lanes for stage in range(1, stages)]
+    return sum(roms, Resources(ff=kept)) + _control("threshold", 1, compared)
+
+
+def _offset(layer, lane, pe):
+    total, out = lane.total(layer.fan_in).bits, layer.output.values.bits
+    constant, folds = not isinstance(lane, SignLane), len(layer.weights) // pe
+    table = Resources() if constant else _rom(pe * layer.fan_in.bit_length(), folds)
+    added = 0 if isinstance(lane, MultiplyLane) else pe * out
+    return table + Resources(ff=pe * (total + out)) + _control("offset", 1, added)
+
+
+def _reduce(layer, simd):
+    bits = layer.output.values.bits
+    return Resources(ff=2 * simd * bits) + _control("reduce", 1, simd * (2 * bits if bits > 1 else 1))
+
+
+@cache
+def _table(layer):
+    """LUTs of an input table of one channel: four where an output bit depends on all input bits."""
+    codes = layer.values.encode(layer.table[0])
+    luts = 0
+    for bit in range(layer.values.bits):
+        column = (codes >> bit & 1).reshape((2,) * 8)
+        inputs = sum(bool((column.take(0, axis) != column.take(1, axis)).any()) for axis in range(8))
+        luts += 2 ** max(0, inputs - 6) if inputs > 1 else 0
+    return luts
+
+
+def _lookup(layer, simd):
+    bits, folds = layer.values.bits, layer.input.channels // simd if len(layer.table) > 1 else 1
+    table = _blocks(bits, 256 * folds) if in_blocks(bits, 256 * folds) else Resources(
+        lut=_table(layer) * folds, ff=bits)
+    return table * simd + _control("lookup", 1)
+
+
+def _topk(layer):
+    score, number = layer.input.values.bits, _bits(max(2, layer.input.channels))
+    return (Resources(ff=layer.k * (score + number) + number)
+            + _control("topk", 1, score + number, (layer.k - 1) * (score + number)))
+
+
+def converters(bits, given, taken):
+    """What turns a stream of ``given`` items of ``bits`` into one of ``taken``, by name of the unit."""
+    joined, units = lcm(given, taken), {}
+    if joined > given:
+        units["gather"] = Resources(lut=4, ff=joined * bits + _bits(joined // given) + 1)
+    if joined > taken:
+        parts = joined // taken
+        units["split"] = Resources(lut=taken * bits * _mux(parts) + _bits(parts), ff=_bits(parts))
+    return units
+
+
+def units(layer, folding, threshold=None):
+    """What each unit takes that makes up ``layer`` (and the ``threshold`` that shares its folding), by name."""
+    match layer:
+        case Conv():
+            lane = _lane(layer, folding.simd)[1]
+            flagged = layer.padded and layer.pad_value not in layer.input.values
+            after = {"offset": _offset(layer, lane, folding.pe)} if threshold is None else {
+                "threshold": _threshold(threshold, lane.total(layer.fan_in), folding.pe)}
+            return {"window": _window(layer, folding, len(layer.weights) // folding.pe, flagged),
+                    "matrix": _matrix(layer, folding)} | after
+        case Pool():
+            flagged = any(layer.pads) and layer.kind == "sum" and 0 not in layer.input.values
+            return {"window": _window(layer, folding, 1, flagged), "reduce": _reduce(layer, folding.simd)}
+        case Threshold():
+            return {"threshold": _threshold(layer, layer.input.values, folding.simd)}
+        case Lookup():
+            return {"lookup": _lookup(layer, folding.simd)}
+        case TopK():
+            return {"topk": _topk(layer)}
 
 
 def cost(layer, folding, threshold=None):
-    """Resources of ``layer`` and of the ``threshold`` that directly follows it."""
-    stage = Resources(lut=LUT_PER_STAGE, ff=LUT_PER_STAGE)
-    match layer:
-        case Conv():
-            return stage + _conv(layer, folding, threshold)
-        case Pool():
-            return stage + _window(layer, folding.simd) + Resources(
-                lut=1.5 * folding.simd * layer.output.values.bits, ff=folding.simd * layer.output.values.bits)
-        case Threshold():
-            return stage + _threshold(layer, folding.simd)
-        case Lookup():
-            return stage + memory(layer.output.values.bits, 256) * folding.simd
-        case _:
-            return stage + Resources(lut=4 * layer.input.values.bits, ff=2 * layer.input.values.bits)
+    """Resources of ``layer`` and of the ``threshold`` that shares its folding."""
+    return sum(units(layer, folding, threshold).values(), Resources())

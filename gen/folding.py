@@ -7,7 +7,7 @@ from pathlib import Path
 from .errors import UserError
 from .network import Conv, Flatten, Lookup, Pool, Threshold, TopK
 
-__all__ = ["Folding", "beats", "check", "cycles", "foldable", "load", "save"]
+__all__ = ["Folding", "beats", "check", "cycles", "foldable", "lanes", "load", "save"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Folding:
     pe : int
         Outputs computed at once; divides the output channels. 1 but for convolutions.
     simd : int
-        Input channels taken at once; divides the input channels.
+        Input channels taken at once; divides the input channels. 1 for a choice of the best.
     pixels : int
         Neighbouring output positions of a row computed at once, by the same weights; divides the output
         width. 1 but for convolutions.
@@ -69,11 +69,20 @@ def foldable(network):
     return stages
 
 
+def lanes(layer, folding):
+    """Channels in a payload at the layer's input, and at its output."""
+    return folding.simd, folding.pe if isinstance(layer, Conv) else folding.simd
+
+
 def limits(layer):
     """What pe, simd and pixels of ``layer`` have to divide."""
-    if isinstance(layer, Conv):
-        return {"pe": layer.output.channels, "simd": layer.input.channels, "pixels": layer.output.width}
-    return {"pe": 1, "simd": layer.input.channels, "pixels": 1}
+    match layer:
+        case Conv():
+            return {"pe": layer.output.channels, "simd": layer.input.channels, "pixels": layer.output.width}
+        case TopK():
+            return {"pe": 1, "simd": 1, "pixels": 1}
+        case _:
+            return {"pe": 1, "simd": layer.input.channels, "pixels": 1}
 
 
 def divisors(number):

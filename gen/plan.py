@@ -3,21 +3,24 @@
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from .cost import cost
-from .folding import Folding, cycles, foldable
+from .cost import SHELL, converters, cost
+from .folding import Folding, cycles, foldable, lanes
 from .network import Conv, Lookup, Network, Pool, TopK
-from .resources import Resources
 
 __all__ = ["Plan", "Stage"]
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One layer (with the threshold that shares its folding) and its predictions."""
+    """One layer (with the threshold that shares its folding) and its predictions.
+
+    ``given`` channels of its input come at a time.
+    """
 
     layer: object
     threshold: object
     folding: Folding
+    given: int
 
     @cached_property
     def cycles(self):
@@ -26,8 +29,10 @@ class Stage:
 
     @cached_property
     def cost(self):
-        """Resources that it takes."""
-        return cost(self.layer, self.folding, self.threshold)
+        """Resources that it takes, the converter of its input's width included."""
+        taken, _ = lanes(self.layer, self.folding)
+        return sum(converters(self.layer.input.values.bits, self.given, taken).values(),
+                   cost(self.layer, self.folding, self.threshold))
 
     @property
     def output(self):
@@ -82,8 +87,12 @@ class Plan:
     @cached_property
     def stages(self):
         """All stages, in stream order."""
-        return [Stage(layer, threshold, self.foldings[layer.name])
-                for layer, threshold in foldable(self.network).items()]
+        stages, given = [], None
+        for layer, threshold in foldable(self.network).items():
+            taken, gives = lanes(layer, self.foldings[layer.name])
+            stages.append(Stage(layer, threshold, self.foldings[layer.name], given or taken))
+            given = gives
+        return stages
 
     @property
     def bottleneck(self):
@@ -97,5 +106,7 @@ class Plan:
 
     @cached_property
     def cost(self):
-        """Predicted resources of all stages."""
-        return sum((stage.cost for stage in self.stages), Resources())
+        """Predicted resources of all stages, and of what is around them."""
+        _, given = lanes(self.stages[-1].layer, self.stages[-1].folding)
+        scores = converters(self.network.output.values.bits, given, 1)
+        return sum((*scores.values(), *(stage.cost for stage in self.stages)), SHELL)
