@@ -6,6 +6,8 @@ from unittest import mock
 
 from cocotb_tools.runner import get_results, get_runner
 
+from .waves import convert as waves_to_fst
+
 __all__ = ["run", "tool_environment"]
 
 # Yosys writes shifts wider than what they are assigned to, and a default before a case instead of in it.
@@ -63,7 +65,7 @@ def run(sources, top, module, out, *, parameters=None, arguments=(), environment
     seed : int
         Of the random numbers.
     waves : bool
-        Record all signals in a file in ``out``.
+        Record all signals in ``out``, in a file that ends in ``.fst``.
     simulator : str
         ``"verilator"`` or ``"icarus"``.
     """
@@ -79,6 +81,9 @@ def run(sources, top, module, out, *, parameters=None, arguments=(), environment
         results = runner.test(
             hdl_toplevel=top, test_module=module, build_dir=out, test_dir=out, test_filter=only, seed=seed,
             extra_env=environment or {}, waves=waves)
+    if waves and simulator == "verilator":
+        waves_to_fst(out / "dump.vcd", out / f"{top}.fst")
+        (out / "dump.vcd").unlink()
     tests, failed = get_results(results)
     if failed or not tests:
         raise RuntimeError(f"{module} on {top}: {failed} of {tests} tests failed")

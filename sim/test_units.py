@@ -2,9 +2,11 @@
 """Every kind of unit, as emitted Verilog under cocotb, against plain integers."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from pylibfst import lib
 
 from gen.bits import BIPOLAR, BYTE, Values, pack
 from gen.emit import Emitter
@@ -131,7 +133,7 @@ UNITS = {
 }
 
 
-def simulate(unit, payloads, results, folder, tool="verilator"):
+def simulate(unit, payloads, results, folder, **options):
     """Emit ``unit`` to ``folder`` and run :mod:`sim.unit_bench` on it."""
     rtl = folder / "rtl"
     rtl.mkdir()
@@ -140,11 +142,21 @@ def simulate(unit, payloads, results, folder, tool="verilator"):
         memory.rename(folder / memory.name)
     bench = folder / "bench.json"
     bench.write_text(json.dumps({"payloads": [f"{p:x}" for p in payloads], "expected": [f"{p:x}" for p in results]}))
-    run(sorted(rtl.glob("*.v")), unit.unit_name, "sim.unit_bench", folder, simulator=tool,
-        environment={"POPWEAVE_BENCH": str(bench)})
+    run(sorted(rtl.glob("*.v")), unit.unit_name, "sim.unit_bench", folder,
+        environment={"POPWEAVE_BENCH": str(bench)}, **options)
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_unit(name, tmp_path):
     make, *arguments = UNITS[name]
     simulate(*make(*arguments), tmp_path)
+
+
+@pytest.mark.parametrize("tool", ["verilator", pytest.param("icarus", marks=pytest.mark.skipif(
+    not shutil.which("iverilog"), reason="Icarus Verilog is not installed"))])
+def test_waves(tool, tmp_path):
+    simulate(*gather(), tmp_path, waves=True, simulator=tool)
+    waves = lib.fstReaderOpen(str(tmp_path / "gather_3x4.fst").encode())
+    assert lib.fstReaderGetVarCount(waves) > 10
+    assert lib.fstReaderGetEndTime(waves) > 0
+    lib.fstReaderClose(waves)

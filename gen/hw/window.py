@@ -12,6 +12,12 @@ from .memory import Ram
 __all__ = ["Window"]
 
 
+def _outside(value, least, greatest, size):
+    """Whether ``value``, which lies between ``least`` and ``greatest``, is no index into ``size`` things."""
+    below = value < 0 if least < 0 else Const(0, 1)
+    return below | (value >= size) if greatest >= size else below
+
+
 class Window(wiring.Component):
     """What a layer sees of its input, position by position, from a few rows held in memory.
 
@@ -188,15 +194,17 @@ class Window(wiring.Component):
         valid, freeing, tap = issue, issued, tap_x
         base = stage(line + word + group, "base")
         image_row, image_column = top + tap_y, left + tap_x
-        inside_row = stage((image_row >= 0) & (image_row < image.height), "inside_row")
+        last_row = (rows - 1) * step_y - top_pad + layer.kernel[0] - 1
+        outside_row = stage(_outside(image_row, -top_pad, last_row, image.height), "outside_row")
         column = stage(image_column, "column")
         valid, freeing, tap = stage(valid, "valid1"), stage(freeing, "freeing1"), stage(tap, "tap1")
         for k, bank in enumerate(banks):
             offset = table(m, tap, [self._word_of(k, t) * groups for t in range(layer.kernel[1])], f"offset{k}")
             m.d.comb += [bank.read.addr.eq(stage((base + offset)[:len(above)], f"address{k}")),
                          bank.read.en.eq(advance)]
-        padded = Cat(~inside_row | (column + p * step_x < 0) | (column + p * step_x >= image.width)
-                     for p in range(self.pixels))
+        last_column = (columns - self.pixels) * step_x - left_pad + layer.kernel[1] - 1
+        padded = Cat(outside_row | _outside(column + x, x - left_pad, x + last_column, image.width)
+                     for x in range(0, self.banks, step_x))
         for k in (2, 3):
             valid, freeing, tap = stage(valid, f"valid{k}"), stage(freeing, f"freeing{k}"), stage(tap, f"tap{k}")
             padded = stage(padded, f"padded{k}")
