@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     from tests.reference import reference
     from train import data, export, loop, nets, run
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # others run beside these tests
 
 TINY = nets.Net("cifar10", 1, "8C3 8C3 MP2 16C3 MP4 32 10")
 

@@ -68,9 +68,7 @@ def test_no_folder(monkeypatch):
         data.load("mnist", "test")
 
 
-@pytest.mark.parametrize(
-    "name, file", [("mnist", "train-images-idx3-ubyte"), ("cifar10", "data_batch_5.bin")]
-)
+@pytest.mark.parametrize("name, file", [("mnist", "train-images-idx3-ubyte"), ("cifar10", "data_batch_5.bin")])
 def test_missing_files_are_named(tmp_path, no_network, name, file):
     with pytest.raises(data.DataError, match=f"{file}.*{tmp_path}.*--data DIR.*no route to host"):
         data.load(name, "train", tmp_path)
@@ -108,8 +106,7 @@ def served(monkeypatch, files):
     """Let `files`, unpacked name to content, be what mnist's addresses hold."""
     packed = {name: gzip.compress(content) for name, content in files.items()}
     sources = tuple(
-        data.Source((f"file:///{name}"), hashlib.md5(content).hexdigest(), (name,))
-        for name, content in packed.items()
+        data.Source(f"file:///{name}", hashlib.md5(content).hexdigest(), (name,)) for name, content in packed.items()
     )
     monkeypatch.setitem(data.DATASETS, "mnist", data.DATASETS["mnist"]._replace(sources=sources))
     return packed

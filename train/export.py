@@ -108,9 +108,7 @@ def ship(model, net, report, folder):
     pathlib.Path
         The compressed model.
     """
-    metadata = {
-        key: str(report[key]).lower() for key in ("dataset", "trained", "accuracy") if report[key] is not None
-    }
+    metadata = {key: str(report[key]).lower() for key in ("dataset", "trained", "accuracy") if report[key] is not None}
     data = to_bytes(to_qonnx(model, net, metadata))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

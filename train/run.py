@@ -26,9 +26,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Decides weights, order and augmentation.")] = 1,
     rate: Annotated[float, typer.Option(min=0, help="Adam's learning rate at the start.")] = 0.02,
     batch: Annotated[int, typer.Option(min=2, help="Images a step.")] = 100,
-    bfloat16: Annotated[
-        bool, typer.Option("--bfloat16", help="Train in bfloat16: faster with AMX or a GPU.")
-    ] = False,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Train in bfloat16: faster with AMX or a GPU.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     calibrate_only: Annotated[
         bool, typer.Option("--calibrate-only", help="Leave the seeded weights untrained.")
