@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sysconfig
 from unittest import mock
 
 from cocotb_tools.runner import get_results, get_runner
@@ -31,9 +32,11 @@ def tool_environment(simulator):
         "VK_PCH_I_SLOW": r"-include\ Vtop__pch.h",
         "CFG_CXXFLAGS_STD": "-std=gnu++20",
         "CFG_LDLIBS_THREADS": "-pthread",
+        "OBJCACHE": str(pathlib.Path(sysconfig.get_path("scripts"), "ccache")),
     }
     return {
         "VERILATOR_ROOT": str(root),
+        "CCACHE_NOHASHDIR": "1",  # Verilator's own part is the same in every folder
         "PATH": os.pathsep.join([str(root / "bin"), os.environ["PATH"]]),
         "MAKEFLAGS": " ".join([f"-j{os.cpu_count()}", *(f"{name}={value}" for name, value in flags.items())]),
     }
