@@ -42,7 +42,10 @@ def yosys(sources, top):
     script = f"from pyosys import libyosys\ndesign = libyosys.Design()\nfor c in {commands}: design.run_pass(c)"
     done = subprocess.run([sys.executable, "-c", script], cwd=sources[0].parent, capture_output=True, text=True,
                           check=False)
-    return done.stdout.splitlines()[-5:] if done.returncode else []
+    if not done.returncode:
+        return []
+    lines = done.stdout.splitlines()
+    return [line for line in lines if "Warning" in line or "ERROR" in line] or lines[-5:]
 
 
 def lint(folder, top="accelerator"):
