@@ -61,7 +61,7 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
     with report.step("import the model"):
         source = Path(zoo.find(net))
         network = qonnx.load(source)
-    report.model(network, source)
+    report.model(network, net)
     with report.step("choose the folding"):
         clock_hz = clock_hz or platform.fabric_clock
         plan = Plan(network, platform, clock_hz,
@@ -74,7 +74,8 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
         with report.step("write scripts and manifest"):
             facts = _accompany(plan, board, source, files, scratch)
     report.plan(plan)
-    report.result(folder, net, board)
+    report.result(folder, f"python -m sim.run --net {net} --board {board} --build {out}" if out else
+                  f"make sim NET={net} BOARD={board}")
     return folder, facts
 
 

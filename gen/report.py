@@ -5,6 +5,7 @@ from time import perf_counter
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .solver import SHARE
@@ -28,11 +29,11 @@ class Report:
             yield
         self.console.print(f"  {name:<44} {perf_counter() - start:6.1f} s")
 
-    def model(self, network, path):
-        """The model: what its file says of itself."""
+    def model(self, network, net):
+        """The model, and what its file says of itself."""
         claims = ", ".join(f"{name} {value}" for name, value in network.metadata.items())
-        self.console.print(f"[bold]{network.name}[/] from {path}: {network.macs / 1e6:,.1f} million "
-                           f"multiply-accumulates a frame" + (f"; the file says: {claims}" if claims else ""))
+        self.console.print(f"[bold]{escape(net)}[/]: {network.macs / 1e6:,.1f} million multiply-accumulates a frame"
+                           + (f"; the file says: {escape(claims)}" if claims else ""))
         if network.untrained:
             self.console.print("[bold red]UNTRAINED:[/] the model file says that its weights were never "
                                "trained. The design is real, its answers are not.")
@@ -64,11 +65,11 @@ class Report:
                 self.console.print(f"  {NAMES[name]:<7}{amount:>10,.0f} of {whole:>9,}  {amount / whole:6.1%}"
                                    f"  (up to {getattr(SHARE, name):.0%} is used)")
 
-    def result(self, folder, net, board):
-        """Where the files are, and what to do next."""
+    def result(self, folder, simulate):
+        """Where the files are, and what to do next; ``simulate`` is the command that simulates them."""
         files = [path for path in folder.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
-        self.console.print(f"[bold green]Written:[/] {folder}, {len(files)} files, {size / 1e6:,.1f} MB")
-        self.console.print(f"Next:    make sim NET={net} BOARD={board}\n"
-                           f"         cd {folder}/vivado && vivado -mode batch -source synth.tcl",
-                           soft_wrap=True)
+        name = escape(str(folder))
+        self.console.print(f"[bold green]Written:[/] {name}, {len(files)} files, {size / 1e6:,.1f} MB\n"
+                           f"Next:    {escape(simulate)}\n"
+                           f"         cd {name}/vivado && vivado -mode batch -source synth.tcl", soft_wrap=True)

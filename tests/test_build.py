@@ -1,5 +1,9 @@
 import json
 import lzma
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -148,3 +152,14 @@ def test_errors_are_one_paragraph(model, arguments, message):
 @pytest.mark.parametrize("arguments", [["--target-fps", "-1"], ["--clock-mhz", "0"], ["--speed", "1"]])
 def test_usage_errors(model, arguments):
     assert run(*arguments).exit_code == 2
+
+
+def test_the_command_gives_the_same_bytes_in_another_process(tmp_path):
+    root = Path(module.__file__).parents[1]
+    for seed in "12":
+        subprocess.run([sys.executable, "-m", "gen.build", "--net", "tfc", "--board", "zcu102", "--target-fps", "10000",
+                        "--out", tmp_path / seed, "--quiet"],
+                       cwd=root, check=True, env=os.environ | {"PYTHONHASHSEED": seed})
+    first, second = contents(tmp_path / "1"), contents(tmp_path / "2")
+    assert "rtl/accelerator.v" in first
+    assert first == second
