@@ -7,6 +7,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, flipped
 
+from .. import buffers
 from .. import network as net
 from ..bits import Values
 from .lookup import Lookup
@@ -28,7 +29,7 @@ def _pad_code(layer):
     return int(values.encode(outside)) if outside in values else None
 
 
-def _conv(layer, folding, threshold):
+def _conv(layer, folding, threshold, rows):
     """Window, matrix unit, and thresholds in the matrix unit's own numbers (or dot products, if there are none)."""
     source = layer.input.values
     if layer.padded and layer.pad_value != 0 and layer.pad_value not in source:
@@ -36,7 +37,7 @@ def _conv(layer, folding, threshold):
         layer = replace(layer, input=replace(layer.input, values=wide))
         yield f"{layer.name}_recode", Recode(source, wide, folding.simd)
     matrix = MatrixUnit(layer, pe=folding.pe, simd=folding.simd, pixels=folding.pixels, file=f"{layer.name}_matrix")
-    window = Window(layer, simd=folding.simd, pixels=folding.pixels, repeat=matrix.folds,
+    window = Window(layer, simd=folding.simd, pixels=folding.pixels, repeat=matrix.folds, rows=rows,
                     pad_code=None if matrix.flagged else int(layer.input.values.encode(layer.pad_value)))
     yield f"{layer.name}_window", window
     yield f"{layer.name}_matrix", matrix
@@ -53,20 +54,23 @@ def _conv(layer, folding, threshold):
             file=f"{layer.name}_threshold")
 
 
-def _pool(layer, folding):
+def _pool(layer, folding, rows):
     code = _pad_code(layer)
-    window = Window(layer, simd=folding.simd, pad_code=code)
+    window = Window(layer, simd=folding.simd, pad_code=code, rows=rows)
     yield f"{layer.name}_window", window
     yield f"{layer.name}_reduce", Reduce(layer, simd=folding.simd, flagged=window.flagged)
 
 
-def _units(layer, folding, threshold):
-    """Units of one layer, by name; ``threshold`` is the layer right after a convolution, if it is one."""
+def _units(layer, folding, threshold, rows):
+    """Units of one layer, by name; ``threshold`` is the layer right after a convolution, if it is one.
+
+    ``rows`` are those that its window holds, if it has one.
+    """
     match layer:
         case net.Conv():
-            yield from _conv(layer, folding, threshold)
+            yield from _conv(layer, folding, threshold, rows)
         case net.Pool():
-            yield from _pool(layer, folding)
+            yield from _pool(layer, folding, rows)
         case net.Lookup():
             yield f"{layer.name}_lookup", Lookup(layer, simd=folding.simd, file=f"{layer.name}_lookup")
         case net.Threshold():
@@ -105,7 +109,7 @@ def stages(network, foldings):
     outputs : dict
         For each layer that has hardware of its own, by name: the unit whose output is the layer's, and its lanes.
     """
-    units, outputs, lanes = {}, {}, None
+    units, outputs, lanes, held = {}, {}, None, buffers.rows(network, foldings)
     layers = [layer for layer in network.layers if not isinstance(layer, net.Flatten)]
     for before, layer, after in zip([None, *layers], layers, [*layers[1:], None], strict=False):
         fused = isinstance(before, net.Conv) and isinstance(layer, net.Threshold)
@@ -117,7 +121,7 @@ def stages(network, foldings):
             for unit in convert(layer.input.values.bits, lanes, taken):
                 units[f"{layer.name}_{type(unit).__name__.lower()}"] = unit
         threshold = after if isinstance(layer, net.Conv) and isinstance(after, net.Threshold) else None
-        units.update(_units(layer, folding, threshold))
+        units.update(_units(layer, folding, threshold, held.get(layer.name)))
         lanes = given
         outputs[(threshold or layer).name] = (list(units)[-1], lanes)
     return units, outputs

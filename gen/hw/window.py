@@ -1,11 +1,10 @@
 """Sliding window over a stream of pixels, with exact padding, any stride, and several positions at once."""
 
-from itertools import pairwise
-
 from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..buffers import least_rows, schedule
 from .counters import nest, table, wrap_add
 from .memory import Ram
 
@@ -37,6 +36,8 @@ class Window(wiring.Component):
         Times that each group of positions is put out.
     pad_code : int or None
         Code of a value outside the image; ``None``: flag the position instead.
+    rows : int, optional
+        Image rows held; by default the fewest with which the window works.
 
     Members
     -------
@@ -46,12 +47,13 @@ class Window(wiring.Component):
         The taps, position 0 in the low bits; then, where padding is flagged, a bit for each position.
     """
 
-    def __init__(self, layer, *, simd, pixels=1, repeat=1, pad_code=None):
+    def __init__(self, layer, *, simd, pixels=1, repeat=1, pad_code=None, rows=None):
         if layer.input.channels % simd:
             raise ValueError(f"{layer.name}: simd {simd} does not divide {layer.input.channels} channels")
         if layer.output.width % pixels:
             raise ValueError(f"{layer.name}: pixels {pixels} does not divide the output width {layer.output.width}")
         self.layer, self.simd, self.pixels, self.repeat, self.pad_code = layer, simd, pixels, repeat, pad_code
+        self.rows = rows or least_rows(layer)
         self.bits = layer.input.values.bits
         self.word = simd * self.bits
         self.flagged = pad_code is None and any(layer.pads)
@@ -59,7 +61,7 @@ class Window(wiring.Component):
         self.unit_name = "_".join([
             f"window_{image.height}x{image.width}x{image.channels}b{self.bits}", "k{}x{}".format(*kernel),
             "s{}x{}".format(*layer.stride), "p{}x{}x{}x{}".format(*layer.pads), f"f{simd}x{pixels}x{repeat}",
-            "flag" if pad_code is None else f"pad{pad_code}"])
+            f"r{self.rows}", "flag" if pad_code is None else f"pad{pad_code}"])
         super().__init__({
             "i": In(stream.Signature(self.word)),
             "o": Out(stream.Signature(pixels * self.word + pixels * self.flagged)),
@@ -75,40 +77,22 @@ class Window(wiring.Component):
         """Words of one image row in each bank."""
         return -(-self.layer.input.width // self.banks) * (self.layer.input.channels // self.simd)
 
-    def _schedule(self):
-        """For each output row: how many rows it needs, of those not yet released, and how many it releases.
-
-        No row is released before it has come, even if it is never looked at.
-        """
-        image, rows, stride = self.layer.input, self.layer.output.height, self.layer.stride[0]
-        tops = [y * stride - self.layer.pads[0] for y in range(rows)]
-        kept = [min(max(top, 0), image.height) for top in tops] + [image.height]
-        releases = [b - a for a, b in pairwise(kept)]
-        ends = [min(max(top + self.layer.kernel[0], 0), image.height) for top in tops]
-        return [max(end - first, release) for end, first, release in zip(ends, kept, releases, strict=False)], releases
-
-    @property
-    def ring(self):
-        """Rows held: those that an output row needs, and as many as may arrive meanwhile."""
-        needs, _ = self._schedule()
-        return max(needs) + min(self.layer.stride[0], self.layer.input.height)
-
     def elaborate(self, platform):
         m = Module()
 
-        held = Signal(range(self.ring + 1))  # rows in memory, for the writer
-        full = Signal(range(self.ring + 1))  # whole rows not yet used up, for the reader
+        held = Signal(range(self.rows + 1))  # rows in memory, for the writer
+        full = Signal(range(self.rows + 1))  # whole rows not yet used up, for the reader
         written = Signal()
-        issued = Signal(range(self.ring + 1))
-        freed = Signal(range(self.ring + 1))
+        issued = Signal(range(self.rows + 1))
+        freed = Signal(range(self.rows + 1))
         m.d.sync += [
             held.eq(held + written - freed),
             full.eq(full + written - issued),
         ]
-        banks = [Ram(self.word, self.ring * self.row_words, f"bank{k}") for k in range(self.banks)]
+        banks = [Ram(self.word, self.rows * self.row_words, f"bank{k}") for k in range(self.banks)]
         for k, bank in enumerate(banks):
             m.submodules[f"bank{k}"] = bank
-        m.d.comb += self.i.ready.eq(held != self.ring)
+        m.d.comb += self.i.ready.eq(held != self.rows)
         m.d.comb += written.eq(self._write(m, banks))
         self._read(m, banks, full, issued, freed)
 
@@ -147,7 +131,7 @@ class Window(wiring.Component):
         (rows, columns), (step_y, step_x) = (layer.output.height, layer.output.width), layer.stride
         top_pad, left_pad = layer.pads[:2]
         groups = image.channels // self.simd
-        needs, releases = self._schedule()
+        needs, releases = schedule(layer)
 
         advance = Signal()
         issue = Signal()
@@ -165,7 +149,7 @@ class Window(wiring.Component):
         # Where the window stands: image row and column of its first tap, and their addresses.
         top = Signal(range(-top_pad, max(1, rows * step_y)), init=-top_pad)
         left = Signal(range(-left_pad, max(1, columns * step_x)), init=-left_pad)
-        above = Signal(range(depth), init=-top_pad % self.ring * self.row_words)
+        above = Signal(range(depth), init=-top_pad % self.rows * self.row_words)
         line = Signal.like(above)
         word = Signal(range(columns // self.pixels * groups + 1))
         with m.If(issue):
