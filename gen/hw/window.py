@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..buffers import least_rows, schedule
-from .counters import nest, table, wrap_add
+from .counters import nest, select, table, wrap_add
 from .memory import Ram
 
 __all__ = ["Window"]
@@ -126,87 +126,90 @@ class Window(wiring.Component):
         return step & row_last
 
     def _read(self, m, banks, full, issued, freed):
-        """Read the window in four steps: count, add up addresses, read, arrange."""
-        layer, image, depth = self.layer, self.layer.input, banks[0].depth
-        (rows, columns), (step_y, step_x) = (layer.output.height, layer.output.width), layer.stride
-        top_pad, left_pad = layer.pads[:2]
-        groups = image.channels // self.simd
+        """Go through the window's loops as rows come, and fetch what they point at."""
+        layer = self.layer
         needs, releases = schedule(layer)
-
         advance = Signal()
         issue = Signal()
-        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
-        loops = nest(m, issue, tap_x=layer.kernel[1], tap_y=layer.kernel[0], group=groups, again=self.repeat,
-                     position=columns // self.pixels, row=rows)
-        tap_x, tap_x_last = loops["tap_x"]
-        tap_y, taps_last = loops["tap_y"]
-        group, row, row_last = loops["group"][0], loops["row"][0], loops["position"][1]
-        frame_last = loops["row"][1]
-        release = table(m, row, releases, "leaving")
-        m.d.comb += issue.eq(advance & (full >= table(m, row, needs, "need")))
-        m.d.comb += issued.eq(Mux(issue & row_last, release, 0))
+        loops = nest(m, issue, tap_x=layer.kernel[1], tap_y=layer.kernel[0],
+                     group=layer.input.channels // self.simd, again=self.repeat,
+                     position=layer.output.width // self.pixels, row=layer.output.height)
+        row, row_last = loops["row"][0], loops["position"][1]
+        m.d.comb += [
+            advance.eq(~self.o.valid | self.o.ready),
+            issue.eq(advance & (full >= table(m, row, needs, "need"))),
+            issued.eq(Mux(issue & row_last, table(m, row, releases, "leaving"), 0)),
+        ]
+        place = self._place(m, issue, loops, banks[0].depth)
+        self._fetch(m, banks, advance, (issue, issued, loops["tap_x"][0]), place, freed)
 
-        # Where the window stands: image row and column of its first tap, and their addresses.
-        top = Signal(range(-top_pad, max(1, rows * step_y)), init=-top_pad)
-        left = Signal(range(-left_pad, max(1, columns * step_x)), init=-left_pad)
-        above = Signal(range(depth), init=-top_pad % self.rows * self.row_words)
-        line = Signal.like(above)
-        word = Signal(range(columns // self.pixels * groups + 1))
+    def _place(self, m, issue, loops, depth):
+        """Image row and column of the tap, and the address of its word in a bank that it starts from."""
+        layer, image, (step_y, step_x) = self.layer, self.layer.input, self.layer.stride
+        rows, groups = layer.output.height, image.channels // self.simd
+        top_pad, left_pad = layer.pads[:2]
+        top = Signal(range(-top_pad, max(1, rows * step_y)), init=-top_pad)  # of the window's first tap
+        left = Signal(range(-left_pad, max(1, layer.output.width * step_x)), init=-left_pad)
+        above = Signal(range(depth), init=-top_pad % self.rows * self.row_words)  # address of that row
+        line = Signal.like(above)  # address of this tap's row
+        word = Signal(range(layer.output.width // self.pixels * groups + 1))
+        following = Signal.like(above)
+        m.d.comb += following.eq(Mux(
+            loops["row"][1],
+            wrap_add(above, (image.height - (rows - 1) * step_y) * self.row_words, depth),
+            wrap_add(above, step_y * self.row_words, depth)))
         with m.If(issue):
-            with m.If(row_last):
-                following = Signal.like(above)
-                m.d.comb += following.eq(Mux(
-                    frame_last,
-                    wrap_add(above, (image.height - (rows - 1) * step_y) * self.row_words, depth),
-                    wrap_add(above, step_y * self.row_words, depth)))
+            with m.If(loops["position"][1]):
                 m.d.sync += [above.eq(following), line.eq(following), word.eq(0), left.eq(-left_pad),
-                             top.eq(Mux(frame_last, -top_pad, top + step_y))]
-            with m.Elif(taps_last):
+                             top.eq(Mux(loops["row"][1], -top_pad, top + step_y))]
+            with m.Elif(loops["tap_y"][1]):
                 m.d.sync += line.eq(above)
                 with m.If(loops["again"][1]):
                     m.d.sync += [word.eq(word + groups), left.eq(left + self.banks)]
-            with m.Elif(tap_x_last):
+            with m.Elif(loops["tap_x"][1]):
                 m.d.sync += line.eq(wrap_add(line, self.row_words, depth))
+        return top + loops["tap_y"][0], left + loops["tap_x"][0], line + word + loops["group"][0]
 
-        # Count -> add -> address -> read -> arrange, all held while the output waits.
+    def _fetch(self, m, banks, advance, control, place, freed):
+        """Add up addresses, read, arrange: four steps, all of which wait while the output does."""
+        layer, image, (step_y, step_x) = self.layer, self.layer.input, self.layer.stride
+        (height, width), (top_pad, left_pad) = layer.kernel, layer.pads[:2]
+        groups = image.channels // self.simd
+
         def stage(value, name):
             register = Signal.like(value, name=name, init=0, reset_less=not name.startswith(("valid", "freeing")))
             with m.If(advance):
                 m.d.sync += register.eq(value)
             return register
 
-        valid, freeing, tap = issue, issued, tap_x
-        base = stage(line + word + group, "base")
-        image_row, image_column = top + tap_y, left + tap_x
-        last_row = (rows - 1) * step_y - top_pad + layer.kernel[0] - 1
-        outside_row = stage(_outside(image_row, -top_pad, last_row, image.height), "outside_row")
-        column = stage(image_column, "column")
-        valid, freeing, tap = stage(valid, "valid1"), stage(freeing, "freeing1"), stage(tap, "tap1")
+        def carried(number):
+            return tuple(stage(value, f"{name}{number}")
+                         for value, name in zip(control, ("valid", "freeing", "tap"), strict=True))
+
+        row, column, base = place
+        last_row = (layer.output.height - 1) * step_y - top_pad + height - 1
+        last_column = (layer.output.width - self.pixels) * step_x - left_pad + width - 1
+        outside_row = stage(_outside(row, -top_pad, last_row, image.height), "outside_row")
+        column, base, control = stage(column, "column"), stage(base, "base"), carried(1)
+
         for k, bank in enumerate(banks):
-            offset = table(m, tap, [self._word_of(k, t) * groups for t in range(layer.kernel[1])], f"offset{k}")
-            m.d.comb += [bank.read.addr.eq(stage((base + offset)[:len(above)], f"address{k}")),
-                         bank.read.en.eq(advance)]
-        last_column = (columns - self.pixels) * step_x - left_pad + layer.kernel[1] - 1
-        padded = Cat(outside_row | _outside(column + x, x - left_pad, x + last_column, image.width)
-                     for x in range(0, self.banks, step_x))
-        for k in (2, 3):
-            valid, freeing, tap = stage(valid, f"valid{k}"), stage(freeing, f"freeing{k}"), stage(tap, f"tap{k}")
-            padded = stage(padded, f"padded{k}")
-        m.d.comb += freed.eq(Mux(advance, freeing, 0))
-        taps = Signal.like(self.o.payload, name="taps", reset_less=True)
-        m.d.comb += self.o.payload.eq(taps)
+            offset = table(m, control[2], [self._word_of(k, tap) * groups for tap in range(width)], f"offset{k}")
+            address = (base + offset)[:len(bank.read.addr)]
+            m.d.comb += [bank.read.addr.eq(stage(address, f"address{k}")), bank.read.en.eq(advance)]
+        padded = stage(Cat(outside_row | _outside(column + x, x - left_pad, x + last_column, image.width)
+                           for x in range(0, self.banks, step_x)), "padded2")
+        control = carried(2)
+        padded, control = stage(padded, "padded3"), carried(3)
+
+        valid, freeing, tap = control
+        result = Signal.like(self.o.payload, name="taps", reset_less=True)
+        m.d.comb += [freed.eq(Mux(advance, freeing, 0)), self.o.payload.eq(result)]
+        sources = [select(m, [banks[(x + t - left_pad) % self.banks].read.data for t in range(width)], tap, f"tap_{x}")
+                   for x in range(0, self.banks, step_x)]
+        if any(layer.pads) and not self.flagged:
+            sources = [Mux(pad, self._pad_word(), source) for pad, source in zip(padded, sources, strict=True)]
         with m.If(advance):
-            m.d.sync += self.o.valid.eq(valid)
-            for p in range(self.pixels):
-                with m.Switch(tap):
-                    for t in range(layer.kernel[1]):
-                        with m.Case(t):
-                            source = banks[(p * step_x + t - left_pad) % self.banks].read.data
-                            outside = Mux(padded[p], self._pad_word(), source)
-                            m.d.sync += taps.word_select(p, self.word).eq(
-                                outside if any(layer.pads) and not self.flagged else source)
-            if self.flagged:
-                m.d.sync += taps[self.pixels * self.word:].eq(padded)
+            m.d.sync += [self.o.valid.eq(valid), result.eq(Cat(*sources, padded if self.flagged else Const(0, 0)))]
 
     def _pad_word(self):
         return Const(sum((self.pad_code or 0) << k * self.bits for k in range(self.simd)), self.word)
