@@ -63,14 +63,21 @@ def sample(seed):
     return (_pool if pick.random() < 0.15 else _conv)(pick, f"layer{seed}")
 
 
-def predicted(layer, folding, threshold):
-    """(unit, its name, predicted resources) of everything that makes up a layer."""
+def _network(layer, threshold):
     layers = (layer,) if threshold is None else (layer, threshold)
     classes = layers[-1].output.channels
-    network = Network("calibration", layers, np.ones(classes), np.zeros(classes))
-    foldings = {layer.name: folding}
-    costs = cost.units(layer, folding, threshold, buffers.rows(network, foldings).get(layer.name))
-    for name, unit in stages(network, foldings)[0].items():
+    return Network("calibration", layers, np.ones(classes), np.zeros(classes))
+
+
+def _costs(layer, folding, threshold):
+    rows = buffers.rows(_network(layer, threshold), {layer.name: folding})
+    return cost.units(layer, folding, threshold, rows.get(layer.name))
+
+
+def predicted(layer, folding, threshold):
+    """(unit, its name, predicted resources) of everything that makes up a layer."""
+    costs = _costs(layer, folding, threshold)
+    for name, unit in stages(_network(layer, threshold), {layer.name: folding})[0].items():
         kind = name.removeprefix(f"{layer.name}_")
         yield unit, kind, costs[kind]
 
@@ -82,7 +89,7 @@ def _features(samples):
         for number in [None, *range(len(luts))]:
             unit = np.eye(len(luts))[number] if number is not None else np.zeros(len(luts))
             cost.CONTROL = original | {kind: (unit, unit)}
-            rows[kind].append([costs[kind] for costs in (cost.units(*one) for one in samples) if kind in costs])
+            rows[kind].append([costs[kind] for costs in (_costs(*one) for one in samples) if kind in costs])
     cost.CONTROL = original
     return rows
 
@@ -91,7 +98,7 @@ def fit(samples, measured):
     """Coefficients with the least relative error on ``measured`` (kind to list of resources)."""
     fitted = {}
     for kind, (base, *units) in _features(samples).items():
-        if not base:
+        if kind not in measured:
             continue
         pair = []
         for what in ("lut", "ff"):

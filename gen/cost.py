@@ -29,7 +29,7 @@ SIGN = 0.55  # LUTs per input bit of a sign lane, up to the adder tree
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
 CONTROL = {
-    "window": ((12.23, 1.07, 1.35, 3.05, 31.42), (15.53, 1.95, 1.25, 0.57, 11.85)),
+    "window": ((16.5, -0.14, 1.21, 1.27, 48.37), (17.67, 1.29, 1.22, -0.22, 17.91)),
     "matrix": ((17.18, 0.64), (3.33, 0.78)),
     "threshold": ((0.65, 0.63), (1.16, 0.0)),
     "offset": ((7.83, 0.45), (4.37, 0.0)),
