@@ -62,6 +62,13 @@ class Values:
             return 2 * codes - 1
         return codes - ((codes >> self.bits - 1) << self.bits) if self.signed else codes
 
+    @property
+    def label(self):
+        """The exact range as part of an identifier: ``m4to3`` is -4 to 3."""
+        if self.bipolar:
+            return "bipolar"
+        return f"{self.lo}to{self.hi}".replace("-", "m") + (f"by{self.step}" if self.step > 1 else "")
+
     def __str__(self):
         if self.bipolar:
             return "bipolar"

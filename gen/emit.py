@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Write hardware as Verilog: one module a file, each distinct unit once, memory contents in ``.mem`` files."""
 
+import contextlib
 import inspect
 import pathlib
 import tempfile
@@ -21,8 +22,8 @@ _PASSES = ("proc", "opt_expr", "opt_clean", "wreduce", "opt_dff -simple-dffe", "
 
 def _verilog(text):
     """Verilog of the one module in the RTLIL ``text``, without Yosys' own header."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, result = pathlib.Path(folder, "unit.il"), pathlib.Path(folder, "unit.v")
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # Yosys takes no spaces in paths
+        source, result = pathlib.Path("unit.il"), pathlib.Path("unit.v")
         source.write_text(text)
         design = libyosys.Design()
         for command in (f"read_rtlil {source}", *_PASSES, f"write_verilog -noattr {result}"):
@@ -47,12 +48,15 @@ class Emitter:
     """
 
     def __init__(self, out):
-        self.out, self.files = out, {}
+        self.out, self.files, self.signatures = out, {}, {}
 
     def module(self, unit, name):
-        """Write ``unit`` as ``name.v``, unless a unit of that name has been written; and all that it holds."""
+        """Write ``unit`` as ``name.v``, unless its equal has been written; and all that it holds."""
         if f"{name}.v" in self.files:
+            if self.signatures[name] != unit.signature:
+                raise ValueError(f"two different units are called {name}")
             return
+        self.signatures[name] = unit.signature
         self.files[f"{name}.v"] = None  # the name is taken, also by units within
         text = rtlil.convert(unit, name=name, platform=self, emit_src=False)
         self._write(f"{name}.v", _header(name, unit) + _verilog(text))
@@ -60,7 +64,9 @@ class Emitter:
     def share(self, name, unit):
         """Instance ``name`` of ``unit``'s module, bound to the unit's own ports, which are named after it."""
         self.module(unit, unit.unit_name)
-        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        verilog = self.files[f"{unit.unit_name}.v"]
+        clock = {"clk": ClockSignal(), "rst": ResetSignal()}
+        ports = {f"i_{wire}": signal for wire, signal in clock.items() if f"input {wire};" in verilog}
         for path, member, value in unit.signature.flatten(unit):
             port, signal = "__".join(map(str, path)), Value.cast(value)
             signal.name = f"{name}__{port}"

@@ -50,7 +50,9 @@ def cycles(layer, folding):
             return max(taken, beats(layer.output, folding.simd) * layer.kernel[0] * layer.kernel[1])
         case Flatten():
             return 0
-        case Lookup() | Threshold() | TopK():
+        case TopK():
+            return taken + layer.k
+        case Lookup() | Threshold():
             return taken
 
 

@@ -41,7 +41,7 @@ def manifest(plan, board, source, folder):
         "predicted": {
             "by": "cost model",
             "frames_per_second": round(plan.rate, 1),
-            "cycles_per_frame": plan.bottleneck.cycles,
+            "cycles_per_frame": plan.cycles,
             "bottleneck": plan.bottleneck.layer.name,
             "resources": {name: round(amount, 1) for name, amount in plan.cost.items()},
             "layers": [stage.as_dict() for stage in plan.stages],

@@ -223,6 +223,9 @@ class Network:
     metadata: dict = field(default_factory=dict)
 
     def __post_init__(self):
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{self.name}: two layers have one name: {', '.join(names)}")
         for before, after in zip(self.layers, self.layers[1:], strict=False):
             if before.output != after.input:
                 raise ValueError(f"{after.name} takes {after.input}, but {before.name} gives {before.output}")

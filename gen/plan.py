@@ -102,9 +102,14 @@ class Plan:
         return max(self.stages, key=lambda stage: stage.cycles)
 
     @property
+    def cycles(self):
+        """Predicted cycles a frame: those of the slowest stage, or of the scores, which leave one at a time."""
+        return max(self.bottleneck.cycles, self.network.output.channels)
+
+    @property
     def rate(self):
         """Predicted frames a second, one frame directly after the other."""
-        return self.clock_hz / self.bottleneck.cycles
+        return self.clock_hz / self.cycles
 
     @cached_property
     def cost(self):

@@ -128,7 +128,9 @@ def solve(network, budget, clock_hz, target_fps=None, fixed=None):
         return numbers if numbers and _total(options, numbers).within(room) else None
 
     # Slower frames leave more to choose from, so that the first frame time that fits is the shortest.
-    times = np.unique(np.concatenate([option.cycles for option in options]))
+    # Scores leave one at a time: nothing need be faster than that.
+    times = np.concatenate([option.cycles for option in options]).clip(min=network.output.channels)
+    times = np.unique(times)
     shortest = bisect_left(times, True, key=lambda time: chosen(time) is not None)
     if shortest == len(times):
         raise _too_large(network, options, budget, fixed)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gen import folding, golden
+from gen.build import build as generate
 from gen.errors import UserError
 from gen.hw.core import Core
 from gen.importers import qonnx
@@ -85,7 +86,8 @@ def main(
     try:
         folder = build or pathlib.Path("rtl_out") / f"{pathlib.Path(net).name.split('.')[0]}-{board}"
         if not (folder / "manifest.json").exists():
-            raise UserError(f"{folder} is no build: run python -m gen.build --net {net} --board {board} first")
+            console.print(f"{folder} is not there yet: building it")
+            generate(net, board, out=folder)
         manifest = json.loads((folder / "manifest.json").read_text())
         network = qonnx.load(folder / "model.onnx.xz", manifest["net"])
         images, labels, source = frames(network, frames_, data)

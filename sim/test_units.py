@@ -10,6 +10,7 @@ from pylibfst import lib
 
 from gen.bits import BIPOLAR, BYTE, Values, pack
 from gen.emit import Emitter
+from gen.folding import Folding
 from gen.hw.core import Core
 from gen.hw.lookup import Lookup
 from gen.hw.matrix_unit import MatrixUnit
@@ -18,7 +19,7 @@ from gen.hw.stream import Gather, Split
 from gen.hw.threshold import Offset, Threshold
 from gen.hw.topk import TopK
 from gen.hw.window import Window
-from gen.network import Conv, Pool, Tensor
+from gen.network import Conv, Network, Pool, Tensor
 from gen.network import Lookup as LookupLayer
 from tests import integers
 from tests.test_window import NIBBLE, expected
@@ -79,6 +80,24 @@ def threshold(values, flipped):
         values.encode(result).reshape(-1, 3), values.bits)
 
 
+def threshold_of_signs():
+    frames = RNG.integers(0, 2, (10, 6))
+    unit = Threshold(np.zeros((6, 1)), np.arange(6) % 2 == 1, source=BIPOLAR, values=BIPOLAR, lanes=3,
+                     file="thresholds")
+    return unit, pack(frames.reshape(-1, 3), 1), pack((frames ^ (np.arange(6) % 2)).reshape(-1, 3), 1)
+
+
+def recode():
+    """Padding outside the range of the data, which must be recoded before the window."""
+    weights = RNG.integers(0, 2, (2, 3, 3, 3)) * 2 - 1
+    layer = Conv("conv", Tensor(4, 4, 3, Values(0, 3)), pads=(1, 1, 1, 1), pad_value=-1, weights=weights.astype(np.int8))
+    core = Core(Network("recoded", (layer,), np.ones(2), np.zeros(2)), {"conv": Folding(1, 3, 2)})
+    assert "conv_recode" in core.stages
+    frames = RNG.integers(0, 4, (2, 4, 4, 3))
+    results = np.stack([integers.compute(layer, frame) for frame in frames])
+    return core, pack(frames.reshape(-1, 3), 2), layer.output.values.encode(results).reshape(-1).tolist()
+
+
 def offset():
     offsets, frames, values = RNG.integers(-9, 9, 6), RNG.integers(-5, 7, (8, 6)), Values(-20, 30)
     unit = Offset(offsets, 2, source=SMALL, values=values, lanes=2, file="offsets")
@@ -126,8 +145,9 @@ UNITS = {
     "multiply_ternary": (matrix, BIPOLAR, integers.TERNARY, 2, 4),
     "threshold": (threshold, BIPOLAR, False), "threshold_flipped": (threshold, BIPOLAR, True),
     "threshold_3_levels": (threshold, Values(-1, 1), True), "threshold_8_bits": (threshold, Values(-128, 127), False),
-    "offset": (offset,),
-    "pool_or": (reduce, BIPOLAR, "max"), "pool_max": (reduce, SMALL, "max"), "pool_sum": (reduce, SMALL, "sum"),
+    "threshold_of_signs": (threshold_of_signs,), "recode": (recode,), "offset": (offset,),
+    "pool_or": (reduce, BIPOLAR, "max"), "pool_max": (reduce, SMALL, "max"),
+    "pool_of_minus_one": (reduce, Values(-1, 0), "max"), "pool_sum": (reduce, SMALL, "sum"),
     "lookup": (lookup,), "topk": (topk,),
     "network_1": (network, 1), "network_2": (network, 2), "network_3": (network, 3),
 }

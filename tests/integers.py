@@ -55,7 +55,8 @@ def _divisors(n):
 
 
 def _random_values(rng):
-    return _choose(rng, [BIPOLAR, BIPOLAR, BIPOLAR, Values(0, 3), Values(-4, 3), Values(-1, 1), Values(0, 15)])
+    return _choose(rng, [BIPOLAR, BIPOLAR, BIPOLAR, Values(0, 3), Values(-4, 3), Values(-1, 1), Values(-1, 0),
+                         Values(0, 15)])
 
 
 def _random_weights(rng, shape):
@@ -78,7 +79,7 @@ def _random_conv(rng, name, source):
     kernel = (min(int(rng.integers(1, 4)), source.height), min(int(rng.integers(1, 4)), source.width))
     pads = tuple(int(rng.integers(0, size)) for size in (*kernel, *kernel))
     weights, values = _random_weights(rng, (int(_choose(rng, [2, 3, 4, 6])), source.channels, *kernel))
-    outside = _choose(rng, [0, 0, source.values.lo]) if any(pads) else 0
+    outside = _choose(rng, [0, 0, source.values.lo, source.values.hi + 1]) if any(pads) else 0
     return Conv(name, source, stride=(int(rng.integers(1, 3)), int(rng.integers(1, 3))), pads=pads,
                 weights=weights, weight_values=values, pad_value=outside)
 
@@ -114,6 +115,8 @@ def random_network(seed):
         tensor = add(random_threshold(rng, f"threshold{k}", tensor, flip=flip))
         if pooled:
             tensor = add(_random_pool(rng, f"pool{k}", tensor))
+            if rng.random() < 0.4:
+                tensor = add(random_threshold(rng, f"again{k}", tensor, flip=True))
     tensor = add(Flatten("flatten", tensor))
     weights, values = _random_weights(rng, (int(_choose(rng, [2, 5, 10])), tensor.channels, 1, 1))
     tensor = add(Conv("dense", tensor, weights=weights, weight_values=values))

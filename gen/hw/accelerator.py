@@ -12,6 +12,7 @@ from .core import Core
 from .frames import FrameFilter, FrameGuard
 from .registers import ADDRESS_WIDTH, Geometry, RegisterFile
 from .units import add_unit
+from .window import Window
 
 __all__ = ["Accelerator"]
 
@@ -47,6 +48,11 @@ class Accelerator(wiring.Component):
             "s_axi": In(AxiLite(ADDRESS_WIDTH)),
         })
 
+    def _in_flight(self):
+        """Frames that can be inside at once: what every window holds, and one on its way to it."""
+        windows = [unit for unit in self.core.stages.values() if isinstance(unit, Window)]
+        return 2 + sum(2 + unit.rows // unit.layer.input.height for unit in windows)
+
     def elaborate(self, platform):
         m = Module()
 
@@ -57,7 +63,7 @@ class Accelerator(wiring.Component):
 
         guard = add_unit(m, "guard", FrameGuard(taken.beats, taken.bits), platform)
         add_unit(m, "core", core, platform)
-        filter = add_unit(m, "filter", FrameFilter(given.beats, score), platform)
+        filter = add_unit(m, "filter", FrameFilter(given.beats, score, depth=self._in_flight()), platform)
         registers = add_unit(m, "registers", RegisterFile(
             version=__version__, build=self.build, input=taken, output=given), platform)
 

@@ -145,7 +145,7 @@ class Core(wiring.Component):
         values, last = network.output.values, list(self.stages.values())[-1]
         lanes = Shape.cast(last.o.p.shape()).width // values.bits
         for unit in convert(values.bits, lanes, 1):
-            self.stages[f"scores_{type(unit).__name__.lower()}"] = unit
+            self.stages[f"_scores_{type(unit).__name__.lower()}"] = unit
         first = next(iter(self.stages.values()))
         super().__init__({
             "i": In(first.i.signature.flip()),

@@ -12,6 +12,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bits import Values
+from .codes import decoded
 from .popcount import XnorLane
 
 __all__ = ["MultiplyLane", "SignLane", "lane_for"]
@@ -52,7 +53,7 @@ class SignLane(wiring.Component):
 
     def __init__(self, simd, values):
         self.simd, self.values = simd, values
-        self.unit_name = f"sign_lane_{simd}_{values}"
+        self.unit_name = f"sign_lane_{simd}_{values.label}"
         reach = max(-values.lo, values.hi + 1)
         self._word = Values(-reach, reach - 1)
         super().__init__(_ports(simd, values.bits, 1, False, Values(-reach * simd, (reach - 1) * simd)))
@@ -93,7 +94,7 @@ class MultiplyLane(wiring.Component):
 
     def __init__(self, simd, values, weights, pad):
         self.simd, self.values, self.weights, self.pads = simd, values, weights, pad
-        self.unit_name = f"multiply_lane_{simd}_{values}_{weights}" + "_pad" * pad
+        self.unit_name = f"multiply_lane_{simd}_{values.label}_{weights.label}" + "_pad" * pad
         corners = [a * b for a in (values.lo, values.hi) for b in (weights.lo, weights.hi)]
         self._product = Values(min(0, *corners), max(0, *corners))
         super().__init__(_ports(simd, values.bits, weights.bits, pad, Values(
@@ -116,11 +117,6 @@ class MultiplyLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-
-        def decoded(bits, values):
-            if values.bipolar:
-                return Mux(bits, C(1, signed(2)), C(-1, signed(2)))
-            return bits.as_signed() if values.signed else bits
 
         terms = []
         for k in range(self.simd):

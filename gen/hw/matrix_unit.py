@@ -23,7 +23,7 @@ class ProcessingElement(wiring.Component):
 
     def __init__(self, lane, total):
         self.lane = lane
-        self.unit_name = f"pe_{total}_{lane.unit_name}"
+        self.unit_name = f"pe_{total.label}_{lane.unit_name}"
         members = {name: member for name, member in lane.signature.members.items() if name != "sum"}
         super().__init__(members | {
             "step": In(1), "first": In(1), "total": Out(Shape(total.bits, total.signed))})

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .codes import decoded
 from .counters import nest
 
 __all__ = ["Reduce"]
@@ -31,21 +32,21 @@ class Reduce(wiring.Component):
         self.layer, self.simd, self.flagged = layer, simd, flagged
         self.source, self.values = layer.input.values, layer.output.values
         self.taps = layer.kernel[0] * layer.kernel[1]
-        self.unit_name = (f"{layer.kind}_pool_{self.taps}_{simd}x{self.source}_{self.values}" + "_flag" * flagged)
+        self.unit_name = (f"{layer.kind}_pool_{self.taps}_{simd}x{self.source.label}_{self.values.label}"
+                          + "_flag" * flagged)
         super().__init__({
             "i": In(stream.Signature(simd * self.source.bits + flagged)),
             "o": Out(stream.Signature(simd * self.values.bits)),
         })
 
     def _decoded(self, word):
-        if self.source.bipolar:
-            return word if self.layer.kind == "max" else Mux(word, C(1, signed(2)), C(-1, signed(2)))
-        return word.as_signed() if self.source.signed else word
+        return word if self.source.bipolar and self.layer.kind == "max" else decoded(word, self.source)
 
     def _merged(self, best, value):
         if self.layer.kind == "sum":
             return best + value
-        return best | value if len(value) == 1 else Mux(value > best, value, best)
+        plain_bit = len(value) == 1 and not self.source.signed  # a signed one is 0 or -1
+        return best | value if plain_bit else Mux(value > best, value, best)
 
     def elaborate(self, platform):
         m = Module()

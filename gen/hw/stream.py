@@ -7,9 +7,10 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .codes import decoded
 from .counters import select
 
-__all__ = ["Gather", "Recode", "Split", "convert", "pipeline", "wrapping"]
+__all__ = ["Buffer", "Gather", "Recode", "Split", "convert", "pipeline", "wrapping"]
 
 
 def pipeline(m, source, *stages, sink):
@@ -84,12 +85,33 @@ class Split(wiring.Component):
         return m
 
 
+class Buffer(wiring.Component):
+    """A register between two streams: one side can work on the next payload while the other takes this one."""
+
+    def __init__(self, width):
+        self.unit_name = f"buffer_{width}"
+        super().__init__({
+            "i": In(stream.Signature(width)),
+            "o": Out(stream.Signature(width)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        kept = Signal.like(self.o.payload, name="kept", reset_less=True)
+        m.d.comb += [self.i.ready.eq(~self.o.valid | self.o.ready), self.o.payload.eq(kept)]
+        with m.If(self.i.ready):
+            m.d.sync += [self.o.valid.eq(self.i.valid), kept.eq(self.i.payload)]
+
+        return m
+
+
 class Recode(wiring.Component):
     """The same numbers in the codes of a wider range of values. Combinational."""
 
     def __init__(self, source, values, lanes):
         self.source, self.values, self.lanes = source, values, lanes
-        self.unit_name = f"recode_{source}_{values}_{lanes}"
+        self.unit_name = f"recode_{source.label}_{values.label}_{lanes}"
         super().__init__({
             "i": In(stream.Signature(lanes * source.bits)),
             "o": Out(stream.Signature(lanes * values.bits)),
@@ -100,9 +122,7 @@ class Recode(wiring.Component):
 
         m.d.comb += [self.o.valid.eq(self.i.valid), self.i.ready.eq(self.o.ready)]
         for k in range(self.lanes):
-            code = self.i.payload.word_select(k, self.source.bits)
-            value = Mux(code, C(1, signed(2)), C(-1, signed(2))) if self.source.bipolar else (
-                code.as_signed() if self.source.signed else code)
+            value = decoded(self.i.payload.word_select(k, self.source.bits), self.source)
             m.d.comb += self.o.payload.word_select(k, self.values.bits).eq(value)
 
         return m
@@ -114,6 +134,8 @@ def convert(width, given, taken):
     units = []
     if joined > given:
         units.append(Gather(given * width, joined // given))
+    if joined > max(given, taken):
+        units.append(Buffer(joined * width))
     if joined > taken:
         units.append(Split(taken * width, joined // taken))
     return units

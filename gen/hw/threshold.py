@@ -6,6 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bits import Values, pack
+from .codes import decoded
 from .counters import nest
 from .memory import Rom
 
@@ -14,8 +15,7 @@ __all__ = ["Offset", "Threshold"]
 
 def _items(payload, lanes, values):
     """The numbers in a payload."""
-    words = [payload.word_select(k, values.bits) for k in range(lanes)]
-    return [word.as_signed() if values.signed else word for word in words]
+    return [decoded(payload.word_select(k, values.bits), values) for k in range(lanes)]
 
 
 class Threshold(wiring.Component):

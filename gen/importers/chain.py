@@ -25,6 +25,10 @@ def elementwise(names, node, inputs):
     signal, columns = _columns(names, node, inputs[place], inputs[:place] + inputs[place + 1 :])
     evaluate = EVALUATORS[node.op]
 
+    if signal.sampled and (node.op == "Pow" or (node.op == "Div" and place)):
+        raise node.error("may rise and fall over more accumulator values than can all be looked at; use fewer bits "
+                         "of weights or activations, or scale, offset and clip alone")
+
     def step(floats):
         with np.errstate(all="ignore"):
             result = evaluate(node.attributes, *columns[:place], floats, *columns[place:])

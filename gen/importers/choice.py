@@ -40,6 +40,6 @@ def _chosen(names, node, signal, k, axis):
             "compares scores of different scale or offset, which integers cannot; give the last layer one "
             "weight scale and no bias or BatchNorm of its own for each class"
         )
-    layer = TopK("topk", signal.tensor, k)
+    layer = TopK(names.numbered("topk"), signal.tensor, k)
     shape = np.where(np.arange(len(shape)) == axis % len(shape), k, 1)
     return Signal.of_integers((*signal.layers, layer), layer.output, 1, view=np.arange(k).reshape(shape))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..network import Flatten, Lookup, Network, TopK
+from ..network import Conv, Flatten, Lookup, Network, Pool, TopK
 from .chain import elementwise, quantised
 from .choice import arg_max, top_k
 from .elementwise import EVALUATORS
@@ -165,6 +165,8 @@ def _network(name, model, tensors):
             f"{model.file}: one output that depends on the image is needed, this model has "
             f"{len([s for s in signals if s.layers])}: {', '.join(model.outputs)}"
         )
+    if not any(isinstance(layer, Conv | Pool) for layer in signals[0].layers):
+        raise UserError(f"{model.file}: only element-wise operators; a convolution, dense layer or pool is needed")
     signal, output = signals[0], model.outputs[results.index(signals[0])]
     if signal.pads or not np.array_equal(signal.view.ravel(), np.arange(signal.tensor.channels)):
         raise UserError(

@@ -127,6 +127,12 @@ class Signal:
             bounds=np.tile(self.bounds, count),
         )
 
+    @property
+    def sampled(self):
+        """Whether a channel has more integers than are all evaluated."""
+        low, high = self.bounds
+        return int((high - low).max()) // self.tensor.values.step >= _GRID
+
     def samples(self):
         """Integers at which to evaluate each channel, (channels, n): all, or an even spread and both ends."""
         low, high = self.bounds
