@@ -6,6 +6,7 @@ FRAMES ?= 10
 SIM    ?= verilator
 WAVES  ?=
 ARGS   ?=
+export NET BOARD
 
 PYTHON ?= python3
 JOBS   ?= 2
@@ -24,10 +25,10 @@ help:
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
 
 build: $(VENV)/.gen
-	@$(RUN) -m gen.build --net $(NET) --board $(BOARD) $(ARGS)
+	@$(RUN) -m gen.build --net "$$NET" --board "$$BOARD" $(ARGS)
 
 sim: $(VENV)/.sim
-	@$(RUN) -m sim.run --net $(NET) --board $(BOARD) --frames $(FRAMES) --simulator $(SIM) $(if $(WAVES),--waves)
+	@$(RUN) -m sim.run --net "$$NET" --board "$$BOARD" --frames $(FRAMES) --simulator $(SIM) $(if $(WAVES),--waves) $(ARGS)
 
 test: $(VENV)/.all
 	$(RUN) -m pytest -n $(JOBS) $(ARGS)
@@ -47,7 +48,8 @@ clean:
 $(RUN):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	    { rm -rf $(VENV); echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 # One stamp for each set of packages, newer than what names them.
 define install

@@ -109,6 +109,7 @@ def main(
         for line in part:
             rows.append(line)
             print(f"{line['what']}: {line['measured']} {line['unit']}", flush=True)
+    out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps({"machine": machine(), "figures": rows}, indent=1) + "\n")
     table = Table(title=f"Measured on {machine()}")
     for column in ("what", "measured", "unit", "bar", "stage"):

@@ -96,8 +96,8 @@ def _accompany(plan, board, source, files, folder):
 def _replacing(target):
     """Folder to build in; it takes the place of ``target`` once the block has succeeded."""
     if target.exists() and not _is_ours(target):
-        raise UserError(f"{target} exists and is no earlier build: name another folder with --out, "
-                        f"or remove it")
+        raise UserError(f"{target} exists and is no earlier build, or holds more than one: name another folder with "
+                        f"--out, or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         new, old = Path(scratch, "new"), Path(scratch, "old")
@@ -111,8 +111,13 @@ def _replacing(target):
 def _is_ours(folder):
     """Whether ``folder`` is empty, or an earlier build."""
     try:
-        return not any(folder.iterdir()) or "generator" in json.loads((folder / "manifest.json").read_text())
-    except (OSError, ValueError):
+        if not any(folder.iterdir()):
+            return True
+        facts = json.loads((folder / "manifest.json").read_text())
+        # Whatever else lies there is not ours to delete, but for simulations of the build.
+        ours = {Path(name).parts[0] for name in facts["files"]} | {"manifest.json", "sim"}
+        return facts["generator"].startswith("popweave") and {path.name for path in folder.iterdir()} <= ours
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return False
 
 

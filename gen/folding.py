@@ -122,7 +122,7 @@ def load(path):
             raise TypeError("not an integer")
     except OSError as error:
         raise UserError(f"folding file {path}: {error.strerror}") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"folding file {path} is not of the form {form}: {error}") from None
     return foldings
 

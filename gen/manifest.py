@@ -8,6 +8,8 @@ from importlib.metadata import version
 import boards
 
 from . import __version__
+from .hw.registers import OFFSETS
+from .network import TopK
 
 __all__ = ["GENERATOR", "build_id", "manifest"]
 
@@ -26,6 +28,19 @@ def build_id(plan, board, source):
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
+def _interface(network):
+    """What a driver has to know: order and codes of the data, what scores mean, and where registers are."""
+    chosen = isinstance(network.layers[-1], TopK)
+    meaning = {"meaning": "class numbers, best first"} if chosen else {
+        "meaning": "score * scale + offset", "scale": network.scale.tolist(), "offset": network.offset.tolist()}
+    return {
+        "input": {"shape": network.input.shape, "values": str(network.input.values),
+                  "order": "row by row, pixel by pixel, channel 0 first; tlast on the last beat of a frame"},
+        "output": {"count": network.output.channels, "values": str(network.output.values)} | meaning,
+        "registers": OFFSETS,
+    }
+
+
 def manifest(plan, board, source, folder):
     """Facts about the build of ``plan`` in ``folder``, for JSON; the same input gives the same facts."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -38,6 +53,7 @@ def manifest(plan, board, source, folder):
         "board": board,
         "part": boards.part(plan.board),
         "clock_hz": plan.clock_hz,
+        "interface": _interface(plan.network),
         "predicted": {
             "by": "cost model",
             "frames_per_second": round(plan.rate, 1),

@@ -8,6 +8,7 @@ import numpy as np
 import skimage
 from PIL import Image
 
+from gen.errors import UserError
 from train.data import DATASETS, load
 
 __all__ = ["frames"]
@@ -35,7 +36,12 @@ def frames(network, count, folder=None):
     dataset = network.metadata.get("dataset")
     folder = folder or os.environ.get("BNN_DATA")
     if folder and dataset in DATASETS:
+        if np.prod(DATASETS[dataset].shape) != np.prod(network.input.shape):
+            raise UserError(f"{network.name} takes images of {network.input.shape}, not {dataset}'s "
+                            f"{DATASETS[dataset].shape}, as its file says")
         images, labels = load(dataset, "test", folder)
+        if count > len(images):
+            raise UserError(f"{count} frames are asked for, but {dataset} has {len(images)} test images")
         return images[:count].reshape(-1, *network.input.shape), labels[:count], f"{dataset} test images"
     return _photographs(network.input, count), None, "photographs"
 

@@ -36,7 +36,8 @@ def slang(sources, top):
 
 def yosys(sources, top):
     """Latches, combinational loops, undriven and multiply driven nets that Yosys finds."""
-    commands = [f"read_verilog -defer -sv {' '.join(map(str, sources))}", f"hierarchy -check -top {top}", "proc",
+    names = " ".join(source.name for source in sources)
+    commands = [f"read_verilog -defer -sv {names}", f"hierarchy -check -top {top}", "proc",
                 "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr", "memory_collect", "check -assert"]
     # In a process of its own, which an error ends; in the folder of the memories' contents.
     script = f"from pyosys import libyosys\ndesign = libyosys.Design()\nfor c in {commands}: design.run_pass(c)"
@@ -44,8 +45,8 @@ def yosys(sources, top):
                           check=False)
     if not done.returncode:
         return []
-    lines = done.stdout.splitlines()
-    return [line for line in lines if "Warning" in line or "ERROR" in line] or lines[-5:]
+    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    return [line for line in lines if "Warning" in line or "ERROR" in line] or lines[-5:] or ["failed"]
 
 
 def lint(folder, top="accelerator"):

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Simulate a build on real images and compare it, bit for bit, with the golden model."""
 
+import enum
 import json
 import pathlib
 import shutil
@@ -68,6 +69,13 @@ def simulate(rtl, folder, *, only=None, waves=False, tool="verilator"):
     return json.loads((folder / "result.json").read_text())
 
 
+class Tool(enum.StrEnum):
+    """Simulators."""
+
+    verilator = "verilator"
+    icarus = "icarus"
+
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -76,7 +84,7 @@ def main(
     net: Annotated[str, typer.Option(help="Network that was built.")] = "bvgg16",
     board: Annotated[str, typer.Option(help="Board that it was built for.")] = "zcu102",
     frames_: Annotated[int, typer.Option("--frames", min=2, help="Images to simulate.")] = 10,
-    tool: Annotated[str, typer.Option("--simulator", help="verilator or icarus.")] = "verilator",
+    tool: Annotated[Tool, typer.Option("--simulator")] = Tool.verilator,
     waves: Annotated[bool, typer.Option("--waves", help="Record all signals (FST).")] = False,
     data: Annotated[str, typer.Option(envvar="BNN_DATA", help="Folder of the data sets.")] = "",
     build: Annotated[pathlib.Path | None, typer.Option(help="Folder of the build.")] = None,
@@ -88,16 +96,28 @@ def main(
         if not (folder / "manifest.json").exists():
             console.print(f"{folder} is not there yet: building it")
             generate(net, board, out=folder)
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = facts(folder)
         network = qonnx.load(folder / "model.onnx.xz", manifest["net"])
+        if tool == Tool.icarus and not shutil.which("iverilog"):
+            raise UserError("Icarus (iverilog) is not on the PATH: install it, or use --simulator verilator")
         images, labels, source = frames(network, frames_, data)
         report(console, network, folder, manifest, images, labels, source, tool, waves)
-    except (UserError, DataError) as error:
+    except (UserError, DataError, OSError) as error:
         Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
     except RuntimeError as error:
         Console(stderr=True).print(f"[bold red]Failed:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
+
+
+def facts(folder):
+    """The manifest of the build in ``folder``."""
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+        return {key: manifest[key] for key in ("net", "build_id", "predicted", "clock_hz")}
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}): build again") from None
 
 
 def report(console, network, folder, manifest, images, labels, source, tool, waves):

@@ -89,8 +89,8 @@ def threshold_of_signs():
 
 def recode():
     """Padding outside the range of the data, which must be recoded before the window."""
-    weights = RNG.integers(0, 2, (2, 3, 3, 3)) * 2 - 1
-    layer = Conv("conv", Tensor(4, 4, 3, Values(0, 3)), pads=(1, 1, 1, 1), pad_value=-1, weights=weights.astype(np.int8))
+    weights = (RNG.integers(0, 2, (2, 3, 3, 3)) * 2 - 1).astype(np.int8)
+    layer = Conv("conv", Tensor(4, 4, 3, Values(0, 3)), pads=(1, 1, 1, 1), pad_value=-1, weights=weights)
     core = Core(Network("recoded", (layer,), np.ones(2), np.zeros(2)), {"conv": Folding(1, 3, 2)})
     assert "conv_recode" in core.stages
     frames = RNG.integers(0, 4, (2, 4, 4, 3))
