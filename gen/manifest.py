@@ -34,7 +34,7 @@ def _interface(network):
     meaning = {"meaning": "class numbers, best first"} if chosen else {
         "meaning": "score * scale + offset", "scale": network.scale.tolist(), "offset": network.offset.tolist()}
     return {
-        "input": {"shape": network.input.shape, "values": str(network.input.values),
+        "input": {"shape": list(network.input.shape), "values": str(network.input.values),
                   "order": "row by row, pixel by pixel, channel 0 first; tlast on the last beat of a frame"},
         "output": {"count": network.output.channels, "values": str(network.output.values)} | meaning,
         "registers": OFFSETS,
