@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -125,9 +126,10 @@ def main(
             records.append({"unit": kind, "input": str(one[0].input), "output": str(one[0].output),
                             "folding": str(one[1]), "measured": asdict(found)})
         console.print(f"{min(start + BATCH, samples)} of {samples} layers", end="\r")
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n")
-    table = Table("unit", "number", "LUT", "median error", "largest", "FF", "median error", "largest",
-                  title="Cost model against Yosys synth_xilinx -family xcup")
+    table = Table("unit", "number", "LUT", "median", "worst", "FF", "median", "worst", box=box.SIMPLE_HEAD,
+                  title="Errors of the cost model against Yosys synth_xilinx -family xcup")
     for kind, pairs in kinds.items():
         cells = []
         for what in ("lut", "ff"):
@@ -135,9 +137,9 @@ def main(
             errors = np.abs(model - truth) / np.maximum(truth, 1)
             cells += [f"{truth.sum():,.0f}", f"{np.median(errors):.1%}", f"{errors.max():.0%}"]
         table.add_row(kind, str(len(pairs)), *cells)
-    console.print(table, f"measured sizes: {out}", "coefficients that fit best:", sep="\n")
+    console.print(table, f"Measured sizes: {out}", "Coefficients that fit best:", sep="\n")
     for kind, pair in fit(layers, {kind: [found for _, found in pairs] for kind, pairs in kinds.items()}).items():
-        console.print(f'    "{kind}": {pair},')
+        console.print(f'    "{kind}": {pair},', soft_wrap=True)
 
 
 if __name__ == "__main__":
