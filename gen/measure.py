@@ -46,9 +46,10 @@ def measure(units):
         instances = "".join(f"(* keep *) {name} i_{name} (.clk(clk), .rst(rst));\n" for name in names)
         (out / "bench.v").write_text(f"module bench(input clk, input rst);\n{instances}endmodule\n")
         design = libyosys.Design()
-        # Vivado's word for a ROM in LUTs means a RAM to Yosys, which then finds no room for its contents.
+        # Tell Yosys what the memories tell Vivado: its word for LUTs that are only read is logic.
         for command in (f"read_verilog -defer {out}/*.v", "hierarchy -top bench",
-                        'setattr -set ram_style "logic" -set rom_style "logic" a:rom_style=distributed',
+                        'setattr -set rom_style "logic" a:ROM_STYLE=distributed',
+                        'setattr -set rom_style "block" a:ROM_STYLE=block',
                         "synth_xilinx -family xcup -top bench -noiopad -noclkbuf"):
             design.run_pass(f"tee -q {command}")
         design.run_pass(f"tee -q -o {out}/cells.json stat -json")

@@ -10,7 +10,8 @@ module rom #(
   input  wire [$clog2(DEPTH)-1:0] addr,
   output reg  [WIDTH-1:0]         data
 );
-  (* rom_style = STYLE, ram_style = STYLE *) reg [WIDTH-1:0] mem [0:DEPTH-1];
+  // In capitals, which Vivado reads and Yosys does not: it has no LUT memory that is read only.
+  (* ROM_STYLE = STYLE *) reg [WIDTH-1:0] mem [0:DEPTH-1];
   initial $readmemh(INIT_FILE, mem);
   always @(posedge clk) if (en) data <= mem[addr];
 endmodule
