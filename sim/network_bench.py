@@ -92,7 +92,9 @@ def decoded(frame):
     """Scores of a frame of bytes."""
     words = np.frombuffer(bytes(frame.tdata), np.uint8).reshape(-1, SCORE_BYTES).astype(np.int64)
     codes = (words << 8 * np.arange(SCORE_BYTES)).sum(1)
-    return SCORE.decode(codes & (1 << SCORE.bits) - 1)
+    scores = SCORE.decode(codes & (1 << SCORE.bits) - 1)
+    assert (codes == scores & (1 << 8 * SCORE_BYTES) - 1).all(), "a score is not extended to whole bytes"
+    return scores
 
 
 async def compare(bench, frames, scores):

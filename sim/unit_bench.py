@@ -64,6 +64,11 @@ async def drain(dut, count, rng, stall):
             assert payload == EXPECTED[len(taken)], f"payload {len(taken)}: {payload:x}, not {EXPECTED[len(taken)]:x}"
             taken.append(payload)
             held = None
+    port.ready.value = 1
+    for _ in range(50):
+        await RisingEdge(dut.clk)
+        await FallingEdge(dut.clk)
+        assert not port.valid.value, f"{count} payloads were expected, there are more"
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
