@@ -43,7 +43,7 @@ def build():
     runs = [command("gen.build", "--net", "bvgg16", "--board", BOARD, "--quiet") for _ in range(RUNS)]
     seconds, memory = (statistics.median(run[k] for run in runs) for k in (0, 1))
     yield row("bvgg16 from QONNX to files", round(seconds, 1), "s", "15", "generator", seconds <= 15)
-    yield row("its memory", round(memory, 2), "GB", "2", "generator", memory <= 2)
+    yield row("bvgg16 from QONNX to files, memory", round(memory, 2), "GB", "2", "generator", memory <= 2)
 
 
 def golden():
@@ -83,7 +83,7 @@ def simulation(net, frames):
               "RTL simulation", True)
     if net == "bvgg16":
         yield row("bvgg16: simulation, built and run", round(seconds), "s", "900", "RTL simulation", seconds <= 900)
-        yield row("its memory", round(memory, 2), "GB", "12", "RTL simulation", memory <= 12)
+        yield row("bvgg16: simulation, memory", round(memory, 2), "GB", "12", "RTL simulation", memory <= 12)
 
 
 def verilog():
