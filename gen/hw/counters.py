@@ -41,17 +41,13 @@ def table(m, index, values, name):
     return result
 
 
-def select(m, words, index, name):
-    """``words[index]`` as a signal: a multiplexer, where ``word_select`` would make a shifter."""
+def select(words, index):
+    """``words[index]``: a tree of multiplexers, a level for each bit of ``index``; four words fit a LUT6."""
     words = list(words)
-    result = Signal.like(words[0], name=name)
-    with m.Switch(index):
-        for k, word in enumerate(words[:-1]):
-            with m.Case(k):
-                m.d.comb += result.eq(word)
-        with m.Default():
-            m.d.comb += result.eq(words[-1])
-    return result
+    for bit in index:
+        pairs = [words[k:k + 2] for k in range(0, len(words), 2)]
+        words = [Mux(bit, pair[1], pair[0]) if len(pair) == 2 else pair[0] for pair in pairs]
+    return words[0]
 
 
 def wrap_add(value, step, modulus):

@@ -202,7 +202,7 @@ class MatrixUnit(wiring.Component):
         m.d.comb += [remaining.eq(reserved + reserve - free), pop.eq((stored > ahead) & (~self.o.valid | self.o.ready))]
         m.d.sync += [reserved.eq(remaining), full.eq(remaining == depth), stored.eq(stored + push - free)]
 
-        oldest = select(m, [queue.read.data.word_select(p, width) for p in range(self.pixels)], pixel, "oldest")
+        oldest = select([queue.read.data.word_select(p, width) for p in range(self.pixels)], pixel)
         result = Signal.like(self.o.payload, name="result", reset_less=True)
         m.d.comb += self.o.payload.eq(result)
         with m.If(self.o.ready):

@@ -75,7 +75,7 @@ class Split(wiring.Component):
         last, following = wrapping(index, self.parts)
         words = [self.i.payload.word_select(k, self.width) for k in range(self.parts)]
         m.d.comb += [
-            self.o.payload.eq(select(m, words, index, "word")),
+            self.o.payload.eq(select(words, index)),
             self.o.valid.eq(self.i.valid),
             self.i.ready.eq(self.o.ready & last),
         ]

@@ -156,15 +156,21 @@ class Offset(wiring.Component):
         payload = Signal.like(self.i.payload, name="totals", reset_less=True)
         result = Signal.like(self.o.payload, name="result", reset_less=True)
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
-        table = self.kept.encode(self.offsets).reshape(-1, self.lanes)
-        fold, _ = nest(m, self.i.valid & self.i.ready, fold=len(table))["fold"]
-        m.submodules.offsets = rom = Rom(pack(table, self.kept.bits), self.lanes * self.kept.bits, self.file, "offsets")
-        m.d.comb += [rom.read.addr.eq(fold), rom.read.en.eq(advance)]
         sums = [self.gain * x + t for x, t in zip(
-            _items(payload, self.lanes, self.source), _items(rom.read.data, self.lanes, self.kept), strict=True)]
+            _items(payload, self.lanes, self.source), self._addends(m, advance), strict=True)]
         with m.If(advance):
             m.d.sync += [payload.eq(self.i.payload), valid.eq(self.i.valid), self.o.valid.eq(valid),
                          result.eq(Cat(x[:self.values.bits] for x in sums))]
         m.d.comb += self.o.payload.eq(result)
 
         return m
+
+    def _addends(self, m, advance):
+        """What to add to each lane, a clock after it came in: a constant, or from memory where channels differ."""
+        if self.kept.lo == self.kept.hi:
+            return [Const(self.kept.lo)] * self.lanes
+        table = self.kept.encode(self.offsets).reshape(-1, self.lanes)
+        fold, _ = nest(m, self.i.valid & self.i.ready, fold=len(table))["fold"]
+        m.submodules.offsets = rom = Rom(pack(table, self.kept.bits), self.lanes * self.kept.bits, self.file, "offsets")
+        m.d.comb += [rom.read.addr.eq(fold), rom.read.en.eq(advance)]
+        return _items(rom.read.data, self.lanes, self.kept)

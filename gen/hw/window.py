@@ -204,7 +204,7 @@ class Window(wiring.Component):
         valid, freeing, tap = control
         result = Signal.like(self.o.payload, name="taps", reset_less=True)
         m.d.comb += [freed.eq(Mux(advance, freeing, 0)), self.o.payload.eq(result)]
-        sources = [select(m, [banks[(x + t - left_pad) % self.banks].read.data for t in range(width)], tap, f"tap_{x}")
+        sources = [select([banks[(x + t - left_pad) % self.banks].read.data for t in range(width)], tap)
                    for x in range(0, self.banks, step_x)]
         if any(layer.pads) and not self.flagged:
             sources = [Mux(pad, self._pad_word(), source) for pad, source in zip(padded, sources, strict=True)]
