@@ -13,13 +13,14 @@ JOBS   ?= 2
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: help build sim test bench lint env clean
+.PHONY: help build sim synth test bench lint env clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make build NET=$(NET) BOARD=$(BOARD)   generate Verilog into rtl_out/$(NET)-$(BOARD)"
 	@echo "                                   NET is a name or path/to/model.onnx; ARGS=\"--target-fps 20000\" and so on"
 	@echo "make sim FRAMES=$(FRAMES) SIM=$(SIM)     simulate that build against the golden model; SIM=icarus, WAVES=1"
+	@echo "make synth                         what Yosys makes of that build, beside the prediction"
 	@echo "make test                          the whole test suite"
 	@echo "make bench                         measure what the project promises"
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
@@ -29,6 +30,9 @@ build: $(VENV)/.gen
 
 sim: $(VENV)/.sim
 	@$(RUN) -m sim.run --net "$$NET" --board "$$BOARD" --frames $(FRAMES) --simulator $(SIM) $(if $(WAVES),--waves) $(ARGS)
+
+synth: $(VENV)/.gen
+	@$(RUN) -m gen.synth --net "$$NET" --board "$$BOARD" $(ARGS)
 
 test: $(VENV)/.all
 	$(RUN) -m pytest -n $(JOBS) $(ARGS)

@@ -2,30 +2,30 @@
 
 import json
 import lzma
+import shlex
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 import boards
 
 from . import folding, vivado, zoo
 from .emit import emit
-from .errors import UserError
+from .errors import UserError, reported
+from .hw import registers
 from .importers import qonnx
-from .manifest import build_id, manifest
+from .manifest import GENERATOR, build_id, manifest
 from .plan import Plan
 from .report import Report
 from .solver import solve
 
-__all__ = ["app", "build"]
+__all__ = ["app", "build", "built", "reopen"]
 
 OUTPUT = Path("rtl_out")
-TOP = "accelerator"
+OURS = {"manifest.json", "sim", "yosys.json"}  # what a build's folder has beside the files in the manifest
 
 
 def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None, report=None):
@@ -70,24 +70,52 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
     with _replacing(folder) as scratch:
         with report.step("generate the Verilog"):
             (scratch / "rtl").mkdir()
-            files = emit(network, plan.foldings, scratch / "rtl", build_id(plan, board, source))
+            top, files = emit(network, plan.foldings, scratch / "rtl", build_id(plan, board, source))
         with report.step("write scripts and manifest"):
-            facts = _accompany(plan, board, source, files, scratch)
+            facts = _accompany(plan, board, source, top, files, scratch)
     report.plan(plan)
-    report.result(folder, f"python -m sim.run --net {net} --board {board} --build {out}" if out else
-                  f"make sim NET={net} BOARD={board}")
+    command = ["python", "-m", "sim.run", "--net", net, "--board", board, "--build", str(out)] if out else [
+        "make", "sim", f"NET={net}", f"BOARD={board}"]
+    report.result(folder, shlex.join(command))
     return folder, facts
 
 
-def _accompany(plan, board, source, files, folder):
+def built(net, board, folder=None):
+    """Folder of the build of ``net`` for ``board`` (``folder`` if it is given); built now if it is not there."""
+    folder = Path(folder) if folder else OUTPUT / f"{Path(net).name.split('.')[0]}-{board}"
+    if not (folder / "manifest.json").exists():
+        build(net, board, out=folder, report=Report())
+    return folder
+
+
+def reopen(folder):
+    """The :class:`Plan` of the build in ``folder``, and its manifest.
+
+    Raises
+    ------
+    UserError
+        Something in the folder is damaged.
+    """
+    path = folder / "manifest.json"
+    try:
+        facts = json.loads(path.read_text())
+        net, board, clock_hz = (facts[key] for key in ("net", "board", "clock_hz"))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}): build again") from None
+    network = qonnx.load(folder / "model.onnx.xz", net)
+    return Plan(network, boards.find(board), clock_hz, folding.load(folder / "folding.json")), facts
+
+
+def _accompany(plan, board, source, top, files, folder):
     """Write everything but the Verilog; returns the manifest."""
     folding.save(plan.foldings, folder / "folding.json")
     content = source.read_bytes()
     (folder / "model.onnx.xz").write_bytes(content if source.suffix == ".xz" else lzma.compress(content))
+    (folder / "registers.md").write_text(registers.markdown())
     (folder / "vivado").mkdir()
-    for name, text in vivado.scripts(TOP, files, boards.part(plan.board), plan.clock_hz).items():
+    for name, text in vivado.scripts(top, files, boards.part(plan.board), plan.clock_hz).items():
         (folder / "vivado" / name).write_text(text)
-    facts = manifest(plan, board, source, folder)
+    facts = manifest(plan, board, source, top, folder)
     (folder / "manifest.json").write_text(json.dumps(facts, indent=2) + "\n")
     return facts
 
@@ -95,9 +123,9 @@ def _accompany(plan, board, source, files, folder):
 @contextmanager
 def _replacing(target):
     """Folder to build in; it takes the place of ``target`` once the block has succeeded."""
-    if target.exists() and not _is_ours(target):
-        raise UserError(f"{target} exists and is no earlier build, or holds more than one: name another folder with "
-                        f"--out, or remove it")
+    target = target.resolve()
+    if foreign := _foreign(target):
+        raise UserError(f"{target} exists, and {foreign}: move that away, or name another folder with --out")
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         new, old = Path(scratch, "new"), Path(scratch, "old")
@@ -105,20 +133,29 @@ def _replacing(target):
         yield new
         if target.exists():
             target.rename(old)
-        new.rename(target)
+        try:
+            new.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
 
 
-def _is_ours(folder):
-    """Whether ``folder`` is empty, or an earlier build."""
+def _foreign(folder):
+    """What ``folder`` holds that no build has put there, in words; empty if there is nothing of that kind."""
+    if not folder.exists():
+        return ""
+    if not folder.is_dir():
+        return "is no folder"
+    found = {path.name for path in folder.iterdir()}
     try:
-        if not any(folder.iterdir()):
-            return True
-        facts = json.loads((folder / "manifest.json").read_text())
-        # Whatever else lies there is not ours to delete, but for simulations of the build.
-        ours = {Path(name).parts[0] for name in facts["files"]} | {"manifest.json", "sim"}
-        return facts["generator"].startswith("popweave") and {path.name for path in folder.iterdir()} <= ours
+        facts = json.loads((folder / "manifest.json").read_text()) if found else {"files": [], "generator": GENERATOR}
+        ours = {Path(name).parts[0] for name in facts["files"]} | OURS
+        if facts["generator"].startswith("popweave"):
+            return f"holds {', '.join(sorted(found - ours))}, which no build has written" if found - ours else ""
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return False
+        pass
+    return "is no earlier build"
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -141,14 +178,10 @@ def main(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
 ):
     """Generate a Verilog accelerator from a trained network."""
-    try:
+    with reported():
         folder, facts = build(
             net, board, target_fps=target_fps, clock_hz=clock_mhz and clock_mhz * 1e6, out=out,
             foldings=folding_file and folding.load(folding_file), report=Report(quiet or as_json))
-    except (UserError, OSError) as error:
-        errors = Console(stderr=True, highlight=False)
-        errors.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(2) from None
     if as_json:
         print(json.dumps({"folder": str(folder), **facts}))
 

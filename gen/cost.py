@@ -11,29 +11,30 @@ from math import ceil, expm1, lcm, log1p
 
 import numpy as np
 
-from .bits import Values
 from .buffers import least_rows
 from .hw.lanes import MultiplyLane, SignLane, lane_for
 from .hw.memory import in_blocks
+from .hw.threshold import Threshold as ThresholdUnit
+from .hw.threshold import in_totals
 from .network import Conv, Lookup, Pool, Threshold, TopK
 from .resources import Resources
 
-__all__ = ["SHELL", "converters", "cost", "units"]
-
-SHELL = Resources(lut=300, ff=450)  # AXI interfaces, frame guard and filter, registers
+__all__ = ["converters", "cost", "shell", "units"]
 
 BRAM18 = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))  # (width, depth)
 DSP_BITS = 9  # narrower products are made of LUTs
 XNOR = 1.48  # LUTs per input of an XNOR lane, up to the counts of nine
 SIGN = 0.55  # LUTs per input bit of a sign lane, up to the adder tree
+DEEP = 1.4  # LUTs per 64 bits of a deep memory
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
 CONTROL = {
-    "window": ((16.87, -0.23, 1.39, 0.9, 47.77), (18.83, 1.15, 1.25, -0.45, 19.09)),
-    "matrix": ((11.82, 0.77), (5.73, 0.75)),
-    "threshold": ((0.67, 0.65), (1.18, -0.03)),
-    "offset": ((6.36, 0.45), (4.75, -0.06)),
-    "reduce": ((6.21, 0.89), (3.54, 0.01)),
+    "window": ((1.08, -0.05, 7.68, 2.03, 3.05, 0.83, 4.31, -0.5, 1.01),
+               (8.33, 1.59, 6.79, 0.82, 0.33, 1.06, 1.71, -0.36, -0.77)),
+    "matrix": ((14.15, 0.74), (0.29, 1.0)),
+    "threshold": ((1.81, 0.66), (1.97, 0.01)),
+    "offset": ((2.52, 0.95), (7.88, -0.18)),
+    "reduce": ((4.77, 0.91), (3.72, 0.01)),
     "lookup": ((0.0,), (1.0,)),
     "topk": ((4.0, 0.7, 2.1), (1.0, 0.0, 0.0)),
 }
@@ -57,26 +58,39 @@ def _blocks(width, depth):
     return Resources(lut=width * _mux(parts), bram=count / 2)
 
 
-def _rom(width, depth):
-    """Memory with fixed contents and a registered output.
+def _distinct(words, bits):
+    """Columns of a memory's contents that differ: the others are there only once, or constant.
 
-    In a shallow one many bits have the same contents, and are there only once.
+    ``words``: (depth, items) codes of ``bits`` bits.
+    """
+    columns = (words[:, :, None] >> np.arange(bits) & 1).reshape(len(words), -1).astype(np.uint8)
+    return len({column.tobytes() for column in columns.T if column.min() < column.max()})
+
+
+def _rom(width, depth, distinct=None):
+    """Memory with fixed contents and a registered output; ``distinct`` of its columns differ.
+
+    Where contents are not known they are taken to be random: in a shallow memory many columns are the same.
     """
     if in_blocks(width, depth):
         return _blocks(width, depth)
-    functions = 2.0 ** min(depth, 64)
-    distinct = -functions * expm1(width * log1p(-1 / functions)) if depth > 1 else 0
-    return Resources(lut=distinct * ceil(depth / 64), ff=distinct)
+    if distinct is None:
+        functions = 2.0 ** min(depth, 64)
+        distinct = -functions * expm1(width * log1p(-1 / functions)) if depth > 1 else 0
+    parts = ceil(depth / 64)  # up to four are joined by the multiplexers of a slice
+    return Resources(lut=distinct * (parts if parts <= 4 else DEEP * parts) * (depth > 2), ff=distinct)
 
 
 def _ram(width, depth, registered=True):
-    """Memory with a write and a read port."""
+    """Memory with a write and a read port: 14 bits by 32 words, or 7 by 64, in eight LUTs."""
     if registered and in_blocks(width, depth):
         return _blocks(width, depth)
-    if depth <= 32:
-        return Resources(lut=8 * ceil(width / 14), ff=width * registered)
-    parts = ceil(depth / 64)
-    return Resources(lut=8 * ceil(width / 7) * parts + width * _mux(parts) + parts, ff=width * registered)
+    # Yosys counts two for a bit of memory, half for one of a multiplexer.
+    options = ((16 / bits * width * parts + width * (parts - 1) / 2 + parts / 2, ceil(width / bits), parts)
+               for bits, words in ((14, 32), (7, 64)) for parts in [ceil(depth / words)])
+    _, wide, parts = min(options)
+    decoder = parts * ceil(parts / 16) * (parts > 1)
+    return Resources(lut=8 * wide * parts + width * _mux(parts) + decoder, ff=width * registered)
 
 
 def _tree(terms, bits):
@@ -103,9 +117,10 @@ def _lane(layer, simd):
             x, w = (max(2, values.bits) for values in (lane.values, lane.weights))
             luts = 0 if x + w >= DSP_BITS or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
             cost = Resources(lut=luts, ff=bits, dsp=x + w >= DSP_BITS) * simd + _tree(simd, bits)
+            cost += Resources(lut=-(simd // 2)) * (bits <= 3)  # the narrowest adders need no carries
         case _:
             nines = ceil(simd / 9)
-            cost = Resources(lut=XNOR * simd if simd > 3 else 2, ff=4 * nines)
+            cost = Resources(lut=XNOR * simd if simd > 3 else 2, ff=4 * nines if nines > 1 else simd.bit_length())
             cost += _tree(nines, 4) if nines > 1 else Resources()
     return cost, lane
 
@@ -119,20 +134,23 @@ def _window(layer, folding, repeat, flagged, rows):
     image, (height, width), pixels = layer.input, layer.kernel, folding.pixels
     step, left, padded = layer.stride[1], layer.pads[1], any(layer.pads)
     word, groups, banks = folding.simd * image.values.bits, image.channels // folding.simd, pixels * step
-    depth = max(2, (rows or _least_rows(layer)) * ceil(image.width / banks) * groups)
+    rows = rows or _least_rows(layer)
+    depth = max(2, rows * ceil(image.width / banks) * groups)
     columns = [[p * step + t - left for t in range(width)] for p in range(pixels)]
     read = {column % banks: [] for row in columns for column in row}
     for t in range(width):
         for bank in read:
             read[bank].append(next((row[t] // banks for row in columns if row[t] % banks == bank), 0))
-    sources = [len({column % banks for column in row}) + (padded and not flagged) for row in columns]
     moving = len({tuple(shifts) for shifts in read.values() if len(set(shifts)) > 1})
+    sources = [len({column % banks for column in row}) for row in columns]
+    inputs = [width if banks > 2 else banks for banks in sources]  # two alternate with the lowest bit of the tap
     counters = (width, height, groups, repeat, layer.output.width // pixels, layer.output.height, groups,
                 image.width, banks)
     return (_ram(word, depth) * len(read)
-            + Resources(lut=word * sum(map(_mux, sources)), ff=pixels * (word + flagged))
-            + _control("window", 1, sum(map(_bits, counters)), (1 + moving) * _bits(depth), pixels * padded,
-                       height * width > 1))
+            + Resources(lut=word * sum(map(_mux, inputs)), ff=pixels * (word + flagged))
+            + _control("window", 1, sum(map(_bits, counters)), _bits(rows + 1), _bits(depth) * (height > 1),
+                       _bits(depth) * (layer.output.height > 1), _bits(depth) * moving,
+                       padded * (_bits(image.height) + _bits(image.width)), padded * pixels, len(read)))
 
 
 def queue_depth(folds, beats, pixels, latency):
@@ -150,30 +168,47 @@ def _matrix(layer, folding):
     weights = _rom(pe * simd * layer.weight_values.bits, folds * beats)
     counters = (beats, folds, folds, pixels, folds * beats, depth, depth, depth, depth)
     return ((cost + Resources(lut=total, ff=total)) * (pe * pixels)
-            + weights + Resources(ff=weights.ff or pe * simd * layer.weight_values.bits)
+            + weights + Resources(ff=pe * simd * layer.weight_values.bits)
             + Resources(ff=2 * pixels * (simd * layer.input.values.bits + flagged) + 3 * (lane.latency + 2))
             + _ram(pixels * pe * total, depth, registered=False)
             + Resources(lut=pe * total * _mux(pixels), ff=pe * total)
             + _control("matrix", 1, sum(map(_bits, counters))))
 
 
-def _threshold(layer, source, lanes):
-    """``source``: values that come in, in the numbers of the unit before."""
+@cache
+def _threshold_memories(layer, lanes, conv, gain):
+    """Threshold memories of ``layer``, after the matrix unit of ``conv`` if there is one."""
+    thresholds, source = layer.thresholds, layer.input.values
+    if conv:
+        lane = lane_for(conv, gain)  # all lanes of the same gain count alike
+        thresholds, source = in_totals(thresholds, lane, conv.weights), lane.total(conv.fan_in)
+    unit = ThresholdUnit(thresholds, layer.flip, source=source, values=layer.values, lanes=lanes, file="")
+    roms = [_rom(len(words[0]) * bits, len(words), _distinct(words, bits))
+            for stage in range(unit.stages) for words, bits in unit.tables(stage)]
+    return sum(roms, Resources())
+
+
+def _threshold(layer, lanes, conv=None, lane=None):
+    """Thresholds alone, or after the ``lane`` of a convolution."""
+    source = lane.total(conv.fan_in) if conv else layer.input.values
     channels, stages = layer.input.channels, max(1, (layer.values.levels - 1).bit_length())
-    folds, limit = channels // lanes, Values(source.lo, source.hi + 1).bits
     compared = lanes * source.bits * stages
-    kept = compared + stages * _bits(folds) + lanes * (stages * (stages - 1) // 2 + layer.values.bits)
-    roms = [_rom(lanes * (limit + bool(layer.flip.any())), folds)]
-    roms += [_rom(limit, folds << stage) * lanes for stage in range(1, stages)]
-    return sum(roms, Resources(ff=kept)) + _control("threshold", 1, compared)
+    kept = compared + stages * _bits(channels // lanes) + lanes * (stages * (stages - 1) // 2 + layer.values.bits)
+    memories = _threshold_memories(layer, lanes, conv, lane and lane.gain)
+    return memories + Resources(ff=kept) + _control("threshold", 1, compared)
 
 
 def _offset(layer, lane, pe):
+    offsets = np.array(lane.offsets(layer.weights.reshape(len(layer.weights), -1)))
     total, out = lane.total(layer.fan_in).bits, layer.output.values.bits
-    constant, folds = not isinstance(lane, SignLane), len(layer.weights) // pe
-    table = Resources() if constant else _rom(pe * layer.fan_in.bit_length(), folds)
-    added = 0 if isinstance(lane, MultiplyLane) else pe * out
-    return table + Resources(ff=pe * (total + out)) + _control("offset", 1, added)
+    registers = Resources(ff=pe * (total + out))
+    if (offsets == offsets[0]).all():
+        # A carry chain adds a constant with inverters only; two or three bits get LUTs.
+        added = out - (_bits(int(offsets[0] & -offsets[0]) + 1) - 1)
+        return registers + Resources(lut=1 + pe * added * (added <= 3), ff=2)
+    bits, words = int(offsets.max()).bit_length(), offsets.reshape(-1, pe)
+    table = _rom(pe * bits, len(words), _distinct(words, bits))
+    return registers + table + _control("offset", 1, pe * bits)
 
 
 def _reduce(layer, simd):
@@ -206,11 +241,18 @@ def _topk(layer):
             + _control("topk", 1, score + number, (layer.k - 1) * (score + number)))
 
 
+def shell(bits):
+    """AXI interfaces, frame guard and filter, registers; ``bits`` of input arrive in a beat."""
+    return Resources(lut=300 + bits, ff=450)
+
+
 def converters(bits, given, taken):
     """What turns a stream of ``given`` items of ``bits`` into one of ``taken``, by name of the unit."""
     joined, units = lcm(given, taken), {}
     if joined > given:
         units["gather"] = Resources(lut=4, ff=joined * bits + _bits(joined // given) + 1)
+    if joined > max(given, taken):
+        units["buffer"] = Resources(lut=2, ff=joined * bits + 1)
     if joined > taken:
         parts = joined // taken
         units["split"] = Resources(lut=taken * bits * _mux(parts) + _bits(parts), ff=_bits(parts))
@@ -227,14 +269,14 @@ def units(layer, folding, threshold=None, rows=None):
             lane = _lane(layer, folding.simd)[1]
             flagged = layer.padded and layer.pad_value not in layer.input.values
             after = {"offset": _offset(layer, lane, folding.pe)} if threshold is None else {
-                "threshold": _threshold(threshold, lane.total(layer.fan_in), folding.pe)}
+                "threshold": _threshold(threshold, folding.pe, layer, lane)}
             return {"window": _window(layer, folding, len(layer.weights) // folding.pe, flagged, rows),
                     "matrix": _matrix(layer, folding)} | after
         case Pool():
             flagged = any(layer.pads) and layer.kind == "sum" and 0 not in layer.input.values
             return {"window": _window(layer, folding, 1, flagged, rows), "reduce": _reduce(layer, folding.simd)}
         case Threshold():
-            return {"threshold": _threshold(layer, layer.input.values, folding.simd)}
+            return {"threshold": _threshold(layer, folding.simd)}
         case Lookup():
             return {"lookup": _lookup(layer, folding.simd)}
         case TopK():

@@ -4,6 +4,7 @@
 import contextlib
 import inspect
 import pathlib
+import re
 import tempfile
 
 from amaranth import ClockSignal, Instance, ResetSignal, Signal, Value
@@ -14,7 +15,7 @@ from pyosys import libyosys
 from .hw.accelerator import Accelerator
 from .hw.axi import Top
 
-__all__ = ["Emitter", "emit"]
+__all__ = ["Emitter", "emit", "prefix"]
 
 # Registers with enable and reset as one "always" each; expressions no wider than need be.
 _PASSES = ("proc", "opt_expr", "opt_clean", "wreduce", "opt_dff -simple-dffe", "opt_merge", "pmuxtree", "opt_clean")
@@ -45,49 +46,66 @@ class Emitter:
     ----------
     out : pathlib.Path
         Folder for the files.
+    prefix : str
+        What all names of modules and files begin with.
     """
 
-    def __init__(self, out):
-        self.out, self.files, self.signatures = out, {}, {}
+    def __init__(self, out, prefix=""):
+        self.out, self.prefix, self.files, self.signatures = out, prefix, {}, {}
 
     def module(self, unit, name):
-        """Write ``unit`` as ``name.v``, unless its equal has been written; and all that it holds."""
+        """Write ``unit`` as module ``name`` (after the prefix), unless its equal has been written; and all it holds.
+
+        Returns
+        -------
+        str
+            Name of the module, prefix included.
+        """
+        name = self.prefix + name
         if f"{name}.v" in self.files:
             if self.signatures[name] != unit.signature:
                 raise ValueError(f"two different units are called {name}")
-            return
+            return name
         self.signatures[name] = unit.signature
         self.files[f"{name}.v"] = None  # the name is taken, also by units within
         text = rtlil.convert(unit, name=name, platform=self, emit_src=False)
         self._write(f"{name}.v", _header(name, unit) + _verilog(text))
+        return name
 
     def share(self, name, unit):
         """Instance ``name`` of ``unit``'s module, bound to the unit's own ports, which are named after it."""
-        self.module(unit, unit.unit_name)
-        verilog = self.files[f"{unit.unit_name}.v"]
+        module = self.module(unit, unit.unit_name)
+        verilog = self.files[f"{module}.v"]
         clock = {"clk": ClockSignal(), "rst": ResetSignal()}
         ports = {f"i_{wire}": signal for wire, signal in clock.items() if f"input {wire};" in verilog}
         for path, member, value in unit.signature.flatten(unit):
             port, signal = "__".join(map(str, path)), Value.cast(value)
             signal.name = f"{name}__{port}"
             ports[("i_" if member.flow == In else "o_") + port] = signal
-        return Instance(unit.unit_name, **ports)
+        return Instance(module, **ports)
 
     def instance(self, memory):
         """Instance of ``memory``'s Verilog template."""
-        if memory.template.name not in self.files:
-            self._write(memory.template.name, memory.template.read_text())
+        kind, connections = memory.template.stem, memory.connections()
+        if f"{self.prefix}{kind}.v" not in self.files:
+            text = memory.template.read_text().replace(f"module {kind} ", f"module {self.prefix}{kind} ")
+            self._write(f"{self.prefix}{kind}.v", text)
         if hasattr(memory, "contents"):
-            self._write(memory.file, memory.contents())
-        connections = memory.connections()
+            connections["p_INIT_FILE"] = self.prefix + memory.file
+            self._write(self.prefix + memory.file, memory.contents())
         for key, value in connections.items():
             if isinstance(value, Signal):
                 value.name = f"{memory.name}__{key[2:]}"
-        return Instance(memory.template.stem, **connections)
+        return Instance(self.prefix + kind, **connections)
 
     def _write(self, name, text):
         (self.out / name).write_text(text)
         self.files[name] = text
+
+
+def prefix(network):
+    """What all names of the network's modules begin with, so that several accelerators go into one design."""
+    return re.sub(r"\W", "_", f"n{network.name}" if network.name[0].isdigit() else network.name) + "_"
 
 
 def emit(network, foldings, out, build_id):
@@ -104,11 +122,13 @@ def emit(network, foldings, out, build_id):
 
     Returns
     -------
-    list of str
+    top : str
+        Name of the top module.
+    files : list of str
         Names of the files, sorted.
     """
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    emitter = Emitter(out)
-    emitter.module(Top(Accelerator(network, foldings, build_id)), "accelerator")
-    return sorted(emitter.files)
+    emitter = Emitter(out, prefix(network))
+    top = emitter.module(Top(Accelerator(network, foldings, build_id)), "accelerator")
+    return top, sorted(emitter.files)

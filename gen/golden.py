@@ -11,18 +11,17 @@ import numpy as np
 import typer
 from numpy.lib.stride_tricks import sliding_window_view
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 
-from train.data import DATASETS, DataError
+from train.data import DATASETS
 from train.data import load as load_images
 
-from .errors import UserError
+from .errors import UserError, reported
 from .importers.qonnx import load
 from .network import Conv, Flatten, Lookup, Pool, Threshold, TopK
 from .zoo import find
 
-__all__ = ["evaluate", "run"]
+__all__ = ["data_set", "evaluate", "run"]
 
 # Memory: values of a layer's output in one batch, and values of the matrix that a convolution is turned into.
 _BATCH_VALUES = 1 << 22
@@ -187,28 +186,14 @@ def _windows(values, layer):
     return sliding_window_view(values, layer.kernel, (1, 2))[:, ::y, ::x].transpose(0, 1, 2, 4, 5, 3)
 
 
-def _main(
-    net: Annotated[str, typer.Option(help="A network of the zoo, or the path of an .onnx or .onnx.xz file.")],
-    data: Annotated[str, typer.Option(envvar="BNN_DATA", help="Folder with the data sets.")] = "",
-    images: Annotated[int, typer.Option(min=1, help="How many test images, the first ones.")] = 10_000,
-):
-    """Measure the accuracy of the golden model on the test images of the network's data set."""
-    try:
-        network = load(find(net))
-        pixels, labels = (array[:images] for array in load_images(_data_set(network), "test", data))
-        accuracy = evaluate(network, pixels, labels)
-    except (UserError, DataError) as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(2) from None
-    untrained = " [bold red]untrained[/]" if network.untrained else ""
-    Console().print(
-        f"{network.name}{untrained}: {accuracy:.2%} of {len(labels):,} test images (golden model)",
-        soft_wrap=True,
-    )
+def data_set(network):
+    """Name of the network's data set: the one that the model file tells, or else one with images of the right size.
 
-
-def _data_set(network):
-    """Name of the data set: the one that the model file tells, or else one with images of the right size."""
+    Raises
+    ------
+    UserError
+        None fits.
+    """
     count = network.input.positions * network.input.channels
     fitting = [name for name, data in DATASETS.items() if np.prod(data.shape) == count]
     told = network.metadata.get("dataset")
@@ -217,6 +202,23 @@ def _data_set(network):
             f"{network.name}: no data set {told or ''} with images of {network.input.shape} is known"
         )
     return told or fitting[0]
+
+
+def _main(
+    net: Annotated[str, typer.Option(help="A network of the zoo, or the path of an .onnx or .onnx.xz file.")],
+    data: Annotated[str, typer.Option(envvar="BNN_DATA", help="Folder with the data sets.")] = "",
+    images: Annotated[int, typer.Option(min=1, help="How many test images, the first ones.")] = 10_000,
+):
+    """Measure the accuracy of the golden model on the test images of the network's data set."""
+    with reported():
+        network = load(find(net))
+        pixels, labels = (array[:images] for array in load_images(data_set(network), "test", data))
+        accuracy = evaluate(network, pixels, labels)
+    untrained = " [bold red]untrained[/]" if network.untrained else ""
+    Console().print(
+        f"{network.name}{untrained}: {accuracy:.2%} of {len(labels):,} test images (golden model)",
+        soft_wrap=True,
+    )
 
 
 if __name__ == "__main__":

@@ -41,13 +41,14 @@ def _interface(network):
     }
 
 
-def manifest(plan, board, source, folder):
+def manifest(plan, board, source, top, folder):
     """Facts about the build of ``plan`` in ``folder``, for JSON; the same input gives the same facts."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         "generator": GENERATOR,
         "build_id": f"{build_id(plan, board, source):08x}",
         "net": plan.network.name,
+        "top": top,
         "source": {"name": source.name, "sha256": _digest(source)},
         "metadata": plan.network.metadata,
         "board": board,

@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from . import buffers
-from .cost import SHELL, converters, cost
+from .cost import converters, shell, units
 from .folding import Folding, cycles, foldable, lanes
 from .network import Conv, Lookup, Network, Pool, TopK
+from .resources import Resources
 
 __all__ = ["Plan", "Stage"]
 
@@ -30,11 +31,17 @@ class Stage:
         return cycles(self.layer, self.folding)
 
     @cached_property
-    def cost(self):
-        """Resources that it takes, the converter of its input's width included."""
+    def units(self):
+        """Resources of each unit, by its name in the hardware; converters of its input's width are units, too."""
         taken, _ = lanes(self.layer, self.folding)
-        return sum(converters(self.layer.input.values.bits, self.given, taken).values(),
-                   cost(self.layer, self.folding, self.threshold, self.rows))
+        kinds = (converters(self.layer.input.values.bits, self.given, taken)
+                 | units(self.layer, self.folding, self.threshold, self.rows))
+        return {f"{self.layer.name}_{kind}": resources for kind, resources in kinds.items()}
+
+    @property
+    def cost(self):
+        """Resources that it takes."""
+        return sum(self.units.values(), Resources())
 
     @property
     def output(self):
@@ -112,8 +119,16 @@ class Plan:
         return self.clock_hz / self.cycles
 
     @cached_property
-    def cost(self):
-        """Predicted resources of all stages, and of what is around them."""
-        _, given = lanes(self.stages[-1].layer, self.stages[-1].folding)
+    def units(self):
+        """Predicted resources of every unit, by its name in the hardware, and of the shell around them."""
+        first, last = self.stages[0], self.stages[-1]
+        _, given = lanes(last.layer, last.folding)
         scores = converters(self.network.output.values.bits, given, 1)
-        return sum((*scores.values(), *(stage.cost for stage in self.stages)), SHELL)
+        return {name: resources for stage in self.stages for name, resources in stage.units.items()} | {
+            f"_scores_{kind}": resources for kind, resources in scores.items()} | {
+            "shell": shell(first.given * self.network.input.values.bits)}
+
+    @property
+    def cost(self):
+        """Predicted resources of the whole accelerator."""
+        return sum(self.units.values(), Resources())

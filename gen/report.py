@@ -1,5 +1,6 @@
 """What the command line shows of a build."""
 
+import shlex
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -69,7 +70,7 @@ class Report:
         """Where the files are, and what to do next; ``simulate`` is the command that simulates them."""
         files = [path for path in folder.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
-        name = escape(str(folder))
+        name, place = escape(str(folder)), escape(shlex.quote(str(folder / "vivado")))
         self.console.print(f"[bold green]Written:[/] {name}, {len(files)} files, {size / 1e6:,.1f} MB\n"
                            f"Next:    {escape(simulate)}\n"
-                           f"         cd {name}/vivado && vivado -mode batch -source synth.tcl", soft_wrap=True)
+                           f"         cd {place} && vivado -mode batch -source synth.tcl", soft_wrap=True)

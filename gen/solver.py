@@ -3,13 +3,14 @@
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import product
-from math import floor
+from math import ceil, floor
 
 import numpy as np
 
 from .cost import cost
 from .errors import UserError
 from .folding import Folding, check, cycles, divisors, foldable, limits
+from .plan import Plan
 from .resources import Resources
 
 __all__ = ["SHARE", "solve"]
@@ -54,6 +55,8 @@ def _choose(options, frame_cycles, blocks):
 
     Exact, by dynamic programming over the number of blocks; None where there are too few.
     """
+    if blocks < 0:
+        return None
     least = np.full(blocks + 1, np.inf)
     least[0] = 0
     picks = []
@@ -77,27 +80,24 @@ def _choose(options, frame_cycles, blocks):
     return numbers[::-1]
 
 
-def _total(options, numbers):
-    return sum((option.costs[number] for option, number in zip(options, numbers, strict=True)), Resources())
-
-
 def usable(budget):
     """What a design may take of a chip that has ``budget``."""
     return Resources(*(amount * share for (_, amount), (_, share)
                        in zip(budget.items(), SHARE.items(), strict=True)))
 
 
-def _too_large(network, options, budget, fixed):
-    """Error about the resource that the design with the fewest LUTs lacks most."""
-    room = usable(budget)
-    smallest = _total(options, _choose(options, np.inf, sum(int(option.blocks.max()) for option in options)))
-    name, amount = max(smallest.items(), key=lambda item: item[1] / max(getattr(room, item[0]), 1e-9))
-    limit, share = getattr(room, name), getattr(SHARE, name)
+def _too_large(network, smallest, budget, fixed):
+    """Error about all resources that the design with the fewest LUTs, ``smallest``, has too few of."""
+    missing, wanted = [], []
+    for name, amount in smallest.items():
+        limit, share = getattr(usable(budget), name), getattr(SHARE, name)
+        if amount > limit:
+            missing.append(f"{amount:,.0f} {name.upper()}, {amount - limit:,.0f} more than the {limit:,.0f} "
+                           f"that may be used ({share:.0%} of {getattr(budget, name):,.0f})")
+            wanted.append(f"{amount / share:,.0f} {name.upper()}")
     given = " with the foldings given" if fixed else ""
     return UserError(f"{network.name} is too large for this board{given}: at its slowest it needs "
-                     f"{amount:,.0f} {name.upper()}, {amount - limit:,.0f} more than the {limit:,.0f} "
-                     f"that may be used ({share:.0%} of {getattr(budget, name):,.0f}). "
-                     f"A chip with {amount / share:,.0f} {name.upper()} would hold it.")
+                     f"{'; '.join(missing)}. A chip with {' and '.join(wanted)} would hold it.")
 
 
 def solve(network, budget, clock_hz, target_fps=None, fixed=None):
@@ -123,9 +123,21 @@ def solve(network, budget, clock_hz, target_fps=None, fixed=None):
     options = [_options(layer, threshold, fixed.get(layer.name), np.inf if number else STREAM_BITS)
                for number, (layer, threshold) in enumerate(foldable(network).items())]
 
+    def plan(numbers):
+        return Plan(network, None, clock_hz, {layer.name: option.foldings[number] for layer, option, number
+                                              in zip(foldable(network), options, numbers, strict=True)})
+
     def chosen(frame_cycles):
-        numbers = _choose(options, frame_cycles, floor(room.bram / BLOCK))
-        return numbers if numbers and _total(options, numbers).within(room) else None
+        """Plan of the fewest LUTs that fits with all that is between and around the layers; or None."""
+        blocks = floor(room.bram / BLOCK)
+        while (numbers := _choose(options, frame_cycles, blocks)) is not None:
+            whole = plan(numbers)
+            if whole.cost.within(room):
+                return whole
+            if whole.cost.bram <= room.bram:
+                return None
+            blocks -= ceil((whole.cost.bram - room.bram) / BLOCK)  # windows hold more than they must alone
+        return None
 
     # Slower frames leave more to choose from, so that the first frame time that fits is the shortest.
     # Scores leave one at a time: nothing need be faster than that.
@@ -133,12 +145,12 @@ def solve(network, budget, clock_hz, target_fps=None, fixed=None):
     times = np.unique(times)
     shortest = bisect_left(times, True, key=lambda time: chosen(time) is not None)
     if shortest == len(times):
-        raise _too_large(network, options, budget, fixed)
+        most = sum(int(option.blocks.max()) for option in options)
+        raise _too_large(network, plan(_choose(options, np.inf, most)).cost, budget, fixed)
     time = times[shortest]
     if target_fps:
         if clock_hz / time < target_fps:
             raise UserError(f"{network.name} cannot reach {target_fps:,.0f} frames/s on this board at "
                             f"{clock_hz / 1e6:g} MHz; the highest that fits is {floor(clock_hz / time):,}")
         time = clock_hz / target_fps
-    return {layer.name: option.foldings[number] for layer, option, number
-            in zip(foldable(network), options, chosen(time), strict=True)}
+    return chosen(time).foldings

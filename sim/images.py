@@ -9,7 +9,8 @@ import skimage
 from PIL import Image
 
 from gen.errors import UserError
-from train.data import DATASETS, load
+from gen.golden import data_set
+from train.data import load
 
 __all__ = ["frames"]
 
@@ -33,12 +34,9 @@ def frames(network, count, folder=None):
     labels : int array, shape (count,), or None
     source : str
     """
-    dataset = network.metadata.get("dataset")
     folder = folder or os.environ.get("BNN_DATA")
-    if folder and dataset in DATASETS:
-        if np.prod(DATASETS[dataset].shape) != np.prod(network.input.shape):
-            raise UserError(f"{network.name} takes images of {network.input.shape}, not {dataset}'s "
-                            f"{DATASETS[dataset].shape}, as its file says")
+    if folder and "dataset" in network.metadata:
+        dataset = data_set(network)
         images, labels = load(dataset, "test", folder)
         if count > len(images):
             raise UserError(f"{count} frames are asked for, but {dataset} has {len(images)} test images")

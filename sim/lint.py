@@ -1,5 +1,6 @@
 """Do the tools of the trade accept emitted Verilog? Verilator's lint, slang, and Yosys' checks."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -49,16 +50,17 @@ def yosys(sources, top):
     return [line for line in lines if "Warning" in line or "ERROR" in line] or lines[-5:] or ["failed"]
 
 
-def lint(folder, top="accelerator"):
+def lint(folder, top):
     """Complaints of all three about the Verilog in ``folder``, one a line."""
     sources = sorted(pathlib.Path(folder).resolve().glob("*.v"))
     return [f"{tool.__name__}: {line}" for tool in (verilator, slang, yosys) for line in tool(sources, top)]
 
 
-def main(folder: pathlib.Path, top: str = "accelerator"):
-    """Check the Verilog in FOLDER with Verilator, slang and Yosys."""
-    complaints = lint(folder, top)
-    count = len(list(folder.glob("*.v")))
+def main(build: pathlib.Path):
+    """Check the Verilog of the build in folder BUILD with Verilator, slang and Yosys."""
+    top = json.loads((build / "manifest.json").read_text())["top"]
+    complaints = lint(build / "rtl", top)
+    count = len(list((build / "rtl").glob("*.v")))
     print("\n".join(complaints) or f"{count} modules: no complaint of Verilator, slang or Yosys")
     sys.exit(bool(complaints))
 

@@ -14,11 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from gen import folding, golden
-from gen.build import build as generate
-from gen.errors import UserError
+from gen.build import built, reopen
+from gen.emit import prefix
+from gen.errors import UserError, reported
 from gen.hw.core import Core
-from gen.importers import qonnx
-from train.data import DataError
 
 from . import simulator
 from .images import frames
@@ -35,6 +34,7 @@ def prepare(network, foldings, images, folder, *, build=0):
     plan = {name: folding.cycles(layers[name], chosen) for name, chosen in foldings.items()}
     values = network.output.values
     bench = {
+        "top": prefix(network) + "accelerator",
         "build": build,
         "score": [values.lo, values.hi, values.step],
         "cycles": max(plan.values()),
@@ -46,7 +46,7 @@ def prepare(network, foldings, images, folder, *, build=0):
     (folder / "bench.json").write_text(json.dumps(bench))
     np.savez(folder / "frames.npz", images=images, scores=scores)
     np.savez(folder / "taps.npz", **{name: taps[name] for name in core.outputs})
-    public = "".join(f'public_flat_rd -module "core" -var "{unit}__o__{part}"\n'
+    public = "".join(f'public_flat_rd -module "{prefix(network)}core" -var "{unit}__o__{part}"\n'
                      for unit, _ in core.outputs.values() for part in ("valid", "ready", "payload"))
     (folder / "taps.vlt").write_text("`verilator_config\n" + public)
     return bench
@@ -64,7 +64,8 @@ def simulate(rtl, folder, *, only=None, waves=False, tool="verilator"):
     for memory in rtl.glob("*.mem"):
         shutil.copy(memory, folder)
     arguments = [str(folder / "taps.vlt")] if tool == "verilator" else []
-    simulator.run(sorted(rtl.glob("*.v")), "accelerator", "sim.network_bench", folder, arguments=arguments, only=only,
+    top = json.loads((folder / "bench.json").read_text())["top"]
+    simulator.run(sorted(rtl.glob("*.v")), top, "sim.network_bench", folder, arguments=arguments, only=only,
                   waves=waves, simulator=tool, environment={"POPWEAVE_BENCH": str(folder)})
     return json.loads((folder / "result.json").read_text())
 
@@ -92,41 +93,25 @@ def main(
     """Simulate a build on real images, bit for bit against the golden model."""
     console = Console(highlight=False)
     try:
-        folder = build or pathlib.Path("rtl_out") / f"{pathlib.Path(net).name.split('.')[0]}-{board}"
-        if not (folder / "manifest.json").exists():
-            console.print(f"{folder} is not there yet: building it")
-            generate(net, board, out=folder)
-        manifest = facts(folder)
-        network = qonnx.load(folder / "model.onnx.xz", manifest["net"])
-        if tool == Tool.icarus and not shutil.which("iverilog"):
-            raise UserError("Icarus (iverilog) is not on the PATH: install it, or use --simulator verilator")
-        images, labels, source = frames(network, frames_, data)
-        report(console, network, folder, manifest, images, labels, source, tool, waves)
-    except (UserError, DataError, OSError) as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(2) from None
+        with reported():
+            folder = built(net, board, build)
+            plan, facts = reopen(folder)
+            if tool == Tool.icarus and not shutil.which("iverilog"):
+                raise UserError("Icarus (iverilog) is not on the PATH: install it, or use --simulator verilator")
+            images, labels, source = frames(plan.network, frames_, data)
+            report(console, plan, folder, facts, images, labels, source, tool, waves)
     except RuntimeError as error:
         Console(stderr=True).print(f"[bold red]Failed:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 
 
-def facts(folder):
-    """The manifest of the build in ``folder``."""
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text())
-        return {key: manifest[key] for key in ("net", "build_id", "predicted", "clock_hz")}
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is damaged ({error}): build again") from None
-
-
-def report(console, network, folder, manifest, images, labels, source, tool, waves):
+def report(console, plan, folder, manifest, images, labels, source, tool, waves):
     """Simulate, and print what came of it."""
     work = folder / "sim" / tool
     console.print(f"{len(images)} {source} through {folder}/rtl in {tool}")
     start = time.monotonic()
-    foldings = folding.load(folder / "folding.json")
-    prepare(network, foldings, images, work, build=int(manifest["build_id"], 16))
+    network = plan.network
+    prepare(network, plan.foldings, images, work, build=int(manifest["build_id"], 16))
     result = simulate(folder / "rtl", work, waves=waves, tool=tool)
     seconds = time.monotonic() - start
     predicted = manifest["predicted"]["cycles_per_frame"]

@@ -14,8 +14,8 @@ NETWORKS = range(5, 11)
 @pytest.mark.parametrize("seed", NETWORKS)
 def test_emitted_verilog_is_clean(seed, tmp_path):
     network = integers.random_network(seed)
-    emit(network, integers.random_foldings(network, seed), tmp_path, 1)
-    assert lint(tmp_path) == []
+    top, _ = emit(network, integers.random_foldings(network, seed), tmp_path, 1)
+    assert lint(tmp_path, top) == []
 
 
 @pytest.mark.parametrize(("statement", "tool"), [
@@ -26,9 +26,9 @@ def test_emitted_verilog_is_clean(seed, tmp_path):
 ])
 def test_planted_faults_are_found(statement, tool, tmp_path):
     network = integers.random_network(5)
-    emit(network, integers.random_foldings(network, 5), tmp_path, 1)
-    path = tmp_path / "core.v"
+    top, _ = emit(network, integers.random_foldings(network, 5), tmp_path, 1)
+    (path,) = tmp_path.glob("*_core.v")
     text = path.read_text()
     path.write_text(text.replace("endmodule", f"(* keep *) reg fault; {statement}\nendmodule"))
-    complaints = lint(tmp_path)
+    complaints = lint(tmp_path, top)
     assert any(line.startswith(tool) for line in complaints), complaints

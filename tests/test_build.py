@@ -25,7 +25,7 @@ def model(tmp_path, monkeypatch):
     def emit(network, foldings, out, build_id):
         (out / f"{network.name}.v").write_text(f"// {build_id:08x}\n")
         (out / "conv1_weights.mem").write_text("0\n")
-        return [f"{network.name}.v", "conv1_weights.mem"]
+        return network.name, [f"{network.name}.v", "conv1_weights.mem"]
 
     monkeypatch.setattr(module.zoo, "find", lambda net: source)
     monkeypatch.setattr(module.qonnx, "load", lambda path: tiny())
@@ -48,7 +48,7 @@ def test_writes_everything(model, tmp_path):
     assert folder.as_posix() == "rtl_out/tiny-zcu102"
     files = contents(tmp_path / folder)
     assert set(files) == {"rtl/tiny.v", "rtl/conv1_weights.mem", "vivado/synth.tcl", "vivado/clock.xdc",
-                          "manifest.json", "folding.json", "model.onnx.xz"}
+                          "registers.md", "manifest.json", "folding.json", "model.onnx.xz"}
     assert set(facts["files"]) == set(files) - {"manifest.json"}
     assert json.loads(files["manifest.json"]) == facts
     assert files["rtl/tiny.v"].decode() == f"// {facts['build_id']}\n"
@@ -91,13 +91,28 @@ def test_failure_leaves_the_earlier_build(model, monkeypatch, tmp_path):
     assert len(list((tmp_path / "rtl_out").iterdir())) == 1
 
 
+def test_a_build_with_something_of_the_users_is_kept(model, tmp_path):
+    folder, _ = module.build("tiny", "zcu102")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"tiny-zcu102 exists, and holds notes.txt, which no build has written"):
+        module.build("tiny", "zcu102")
+    assert (folder / "notes.txt").exists()
+
+
+def test_a_link_to_a_folder_stays_a_link(model, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    module.build("tiny", "zcu102", out=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "manifest.json").exists()
+
+
 @pytest.mark.parametrize("content", [{"notes.txt": "mine"}, {"manifest.json": "[]"}, {"manifest.json": "{"}])
 def test_other_folders_are_not_touched(model, tmp_path, content):
     out = tmp_path / "mine"
     out.mkdir()
     for name, text in content.items():
         (out / name).write_text(text)
-    with pytest.raises(UserError, match="mine exists and is no earlier build"):
+    with pytest.raises(UserError, match="mine exists, and is no earlier build"):
         module.build("tiny", "zcu102", out=out)
     assert {path.name: path.read_text() for path in out.iterdir()} == content
 
@@ -161,5 +176,5 @@ def test_the_command_gives_the_same_bytes_in_another_process(tmp_path):
                         "--out", tmp_path / seed, "--quiet"],
                        cwd=root, check=True, env=os.environ | {"PYTHONHASHSEED": seed})
     first, second = contents(tmp_path / "1"), contents(tmp_path / "2")
-    assert "rtl/accelerator.v" in first
+    assert "rtl/tfc_accelerator.v" in first
     assert first == second

@@ -13,9 +13,9 @@ from gen.calibrate import predicted, sample
 from gen.folding import Folding
 from gen.hw.accelerator import Accelerator
 from gen.hw.matrix_unit import MatrixUnit
-from gen.measure import measure
 from gen.network import Conv, Pool, Tensor, Threshold
 from gen.plan import Plan
+from gen.synth import measure
 
 from .samples import chain, top1
 

@@ -64,13 +64,13 @@ def test_the_environment_names_the_folder(mnist, monkeypatch):
 
 def test_no_folder(monkeypatch):
     monkeypatch.delenv("BNN_DATA", raising=False)
-    with pytest.raises(data.DataError, match=r"--data DIR.*BNN_DATA"):
+    with pytest.raises(data.UserError, match=r"--data DIR.*BNN_DATA"):
         data.load("mnist", "test")
 
 
 @pytest.mark.parametrize("name, file", [("mnist", "train-images-idx3-ubyte"), ("cifar10", "data_batch_5.bin")])
 def test_missing_files_are_named(tmp_path, no_network, name, file):
-    with pytest.raises(data.DataError, match=f"{file}.*{tmp_path}.*--data DIR.*no route to host"):
+    with pytest.raises(data.UserError, match=f"{file}.*{tmp_path}.*--data DIR.*no route to host"):
         data.load(name, "train", tmp_path)
 
 
@@ -90,7 +90,7 @@ def test_unknown_names(name, split, tmp_path):
 )
 def test_damaged_idx(mnist, content, complaint):
     (mnist / "MNIST" / "raw" / "t10k-images-idx3-ubyte").write_bytes(content)
-    with pytest.raises(data.DataError, match=complaint):
+    with pytest.raises(data.UserError, match=complaint):
         data.load("mnist", "test", mnist)
 
 
@@ -98,7 +98,7 @@ def test_damaged_idx(mnist, content, complaint):
 def test_damaged_cifar(tmp_path, size):
     (tmp_path / "cifar-10-batches-bin").mkdir()
     (tmp_path / "cifar-10-batches-bin" / "test_batch.bin").write_bytes(bytes(size))
-    with pytest.raises(data.DataError, match=r"whole number of 3,073-byte records"):
+    with pytest.raises(data.UserError, match=r"whole number of 3,073-byte records"):
         data.load("cifar10", "test", tmp_path)
 
 
@@ -122,7 +122,7 @@ def test_download(tmp_path, monkeypatch, damaged):
         data.urllib.request, "urlopen", lambda url, timeout: open(tmp_path / url.rpartition("/")[2], "rb")
     )
     if damaged:
-        with pytest.raises(data.DataError, match="wrong md5"):
+        with pytest.raises(data.UserError, match="wrong md5"):
             data.load("mnist", "test", tmp_path / "new")
     else:
         assert data.load("mnist", "test", tmp_path / "new")[1].tolist() == [7, 0, 9]

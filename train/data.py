@@ -11,9 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-
-class DataError(Exception):
-    """Images are missing, damaged or cannot be fetched; the message says what to do."""
+from gen.errors import UserError
 
 
 class Source(NamedTuple):
@@ -106,7 +104,7 @@ def load(name, split, folder=None):
 
     Raises
     ------
-    DataError
+    UserError
         No folder was named, a file is not what it should be, or a download failed.
     ValueError
         There is no such data set or split.
@@ -117,7 +115,7 @@ def load(name, split, folder=None):
         raise ValueError(f"no split {split!r}; there are train and test")
     folder = folder or os.environ.get("BNN_DATA")
     if not folder:
-        raise DataError("no data folder: give --data DIR, or set the environment variable BNN_DATA")
+        raise UserError("no data folder: give --data DIR, or set the environment variable BNN_DATA")
     dataset = DATASETS[name]
     below = Path(folder) / dataset.folder
     paths = [below / file for file in dataset.splits[split]]
@@ -132,7 +130,7 @@ def load(name, split, folder=None):
         images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = records[:, 0]
     if images.shape[1:] != dataset.shape or len(images) != len(labels) or labels.max() > 9:
-        raise DataError(
+        raise UserError(
             f"{below}: images {images.shape} and labels {labels.shape} do not belong together; "
             f"delete the {split} files there to have them downloaded again"
         )
@@ -144,10 +142,10 @@ def _read_idx(path, dimensions):
     data = path.read_bytes()
     start = 4 + 4 * dimensions
     if len(data) < start or data[:4] != bytes([0, 0, 8, dimensions]):
-        raise DataError(f"{path}: not an IDX file of {dimensions}-dimensional bytes")
+        raise UserError(f"{path}: not an IDX file of {dimensions}-dimensional bytes")
     shape = tuple(np.frombuffer(data[4:start], ">u4").astype(int))
     if len(data) - start != np.prod(shape):
-        raise DataError(f"{path}: {len(data) - start} bytes of data, its header says {shape}")
+        raise UserError(f"{path}: {len(data) - start} bytes of data, its header says {shape}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
@@ -155,7 +153,7 @@ def _read_cifar(path):
     """Read CIFAR-10's binary version: records of a label, then 1,024 red, green, blue pixels."""
     data = np.frombuffer(path.read_bytes(), np.uint8)
     if not data.size or data.size % 3073:
-        raise DataError(f"{path}: {data.size} bytes is not a whole number of 3,073-byte records")
+        raise UserError(f"{path}: {data.size} bytes is not a whole number of 3,073-byte records")
     return data.reshape(-1, 3073)
 
 
@@ -173,15 +171,15 @@ def _download(name, missing, below):
             with urllib.request.urlopen(source.url, timeout=60) as answer:
                 data = answer.read()
         except OSError as error:
-            raise DataError(f"{wanted}. Downloading {source.url} failed: {error}") from None
+            raise UserError(f"{wanted}. Downloading {source.url} failed: {error}") from None
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != source.md5:
-            raise DataError(f"{wanted}. What {source.url} sent has the wrong md5")
+            raise UserError(f"{wanted}. What {source.url} sent has the wrong md5")
         try:
             below.mkdir(parents=True, exist_ok=True)
             for file, content in _unpack(data, files):
                 (below / file).write_bytes(content)
         except OSError as error:
-            raise DataError(f"{wanted}. Writing there failed: {error}") from None
+            raise UserError(f"{wanted}. Writing there failed: {error}") from None
 
 
 def _unpack(data, files):

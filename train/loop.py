@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from rich.progress import track
 
+from gen.errors import UserError
 from train.nets import binary_weights
 
 
@@ -176,7 +177,7 @@ def fit(model, train, validation, recipe, out, progress=True):
 
     Raises
     ------
-    ValueError
+    UserError
         The checkpoint in `out` was made by another recipe.
     """
     out = Path(out)
@@ -189,7 +190,7 @@ def fit(model, train, validation, recipe, out, progress=True):
         old = Recipe(**state["recipe"])
         at_constant_rate = state["epochs_done"] <= min(old.epochs, recipe.epochs) / 2
         if old != (recipe._replace(epochs=old.epochs) if at_constant_rate else recipe):
-            raise ValueError(f"{checkpoint} was made by another recipe ({old}); name another folder")
+            raise UserError(f"{checkpoint} was made by another recipe ({old}); name another folder")
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         first, seconds = state["epochs_done"], state["seconds"]

@@ -26,6 +26,7 @@ from brevitas.inject import ExtendedInjector
 from brevitas.quant.solver import ActQuantSolver, WeightQuantSolver
 from torch import nn
 
+from gen.errors import UserError
 from train.data import DATASETS
 
 
@@ -170,11 +171,11 @@ def build(name):
 
     Raises
     ------
-    ValueError
+    UserError
         There is no such network.
     """
     if name not in NETS:
-        raise ValueError(f"no network {name!r}; there are {', '.join(NETS)}")
+        raise UserError(f"no network {name!r}; there are {', '.join(NETS)}")
     net = NETS[name]
     height, width, channels = DATASETS[net.dataset].shape
     words = net.layers.split()

@@ -10,6 +10,7 @@ import torch
 import typer
 from rich import print
 
+from gen.errors import UserError, reported
 from train import data, export, loop, nets
 
 HELD_OUT = 5_000  # training images that only watch
@@ -37,9 +38,9 @@ def main(
     The last 5,000 training images are held out to watch progress. The test images are looked at
     once, at the end. Stop at any time; the same command goes on after the last whole epoch.
     """
-    try:
+    with reported():
         torch.manual_seed(seed)
-        model = nets.build(net).to(device, memory_format=torch.channels_last)
+        model = nets.build(net).to(_usable(device), memory_format=torch.channels_last)
         dataset = nets.NETS[net].dataset
         images = loop.Images.of(*data.load(dataset, "train", data_folder), device)
         test = loop.Images.of(*data.load(dataset, "test", data_folder), device)
@@ -53,9 +54,6 @@ def main(
             seconds = time.monotonic() - start
         else:
             seconds = loop.fit(model, train, validation, recipe, out, progress=sys.stdout.isatty())
-    except (ValueError, RuntimeError, data.DataError) as error:
-        print(f"[red]error:[/red] {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
 
     percent = None if calibrate_only else round(loop.accuracy(model, test), 2)
     report = {
@@ -67,6 +65,15 @@ def main(
     path = export.ship(model, net, report, out)
     result = "untrained" if calibrate_only else f"{percent} % of {len(test.labels):,} test images"
     print(f"{net}: {result}; written to {path}")
+
+
+def _usable(device):
+    """``device``, if PyTorch can use it here."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # of which PyTorch without CUDA raises the second
+        raise UserError(f"--device {device}: {str(error).splitlines()[0]}") from None
+    return device
 
 
 def _command(net, recipe, calibrate_only):

@@ -10,11 +10,12 @@ from amaranth.lib.wiring import In, Out, flipped
 from .. import buffers
 from .. import network as net
 from ..bits import Values
+from ..folding import foldable, lanes
 from .lookup import Lookup
 from .matrix_unit import MatrixUnit
 from .pool import Reduce
 from .stream import Recode, convert, pipeline
-from .threshold import Offset, Threshold
+from .threshold import Offset, Threshold, in_totals
 from .topk import TopK
 from .units import add_unit
 from .window import Window
@@ -41,17 +42,14 @@ def _conv(layer, folding, threshold, rows):
                     pad_code=None if matrix.flagged else int(layer.input.values.encode(layer.pad_value)))
     yield f"{layer.name}_window", window
     yield f"{layer.name}_matrix", matrix
-    gain, offsets = matrix.lane.gain, matrix.offsets()
     if threshold is None:
         yield f"{layer.name}_offset", Offset(
-            offsets, gain, source=matrix.total, values=layer.output.values, lanes=folding.pe,
+            matrix.offsets(), matrix.lane.gain, source=matrix.total, values=layer.output.values, lanes=folding.pe,
             file=f"{layer.name}_offset")
     else:
-        # gain * total + offset >= t  <=>  total >= ceil((t - offset) / gain)
-        limits = -((offsets[:, None] - threshold.thresholds) // gain)
         yield f"{layer.name}_threshold", Threshold(
-            limits, threshold.flip, source=matrix.total, values=threshold.values, lanes=folding.pe,
-            file=f"{layer.name}_threshold")
+            in_totals(threshold.thresholds, matrix.lane, layer.weights), threshold.flip, source=matrix.total,
+            values=threshold.values, lanes=folding.pe, file=f"{layer.name}_threshold")
 
 
 def _pool(layer, folding, rows):
@@ -82,17 +80,6 @@ def _units(layer, folding, threshold, rows):
             yield f"{layer.name}_topk", TopK(layer.input.channels, Shape(values.bits, values.signed), layer.k)
 
 
-def _lanes(layer, folding):
-    """Channels in a payload at the layer's input and output."""
-    match layer:
-        case net.Conv():
-            return folding.simd, folding.pe
-        case net.TopK():
-            return 1, 1
-        case _:
-            return folding.simd, folding.simd
-
-
 def stages(network, foldings):
     """Units of the whole network in the order of the stream, width converters between them included.
 
@@ -109,21 +96,16 @@ def stages(network, foldings):
     outputs : dict
         For each layer that has hardware of its own, by name: the unit whose output is the layer's, and its lanes.
     """
-    units, outputs, lanes, held = {}, {}, None, buffers.rows(network, foldings)
-    layers = [layer for layer in network.layers if not isinstance(layer, net.Flatten)]
-    for before, layer, after in zip([None, *layers], layers, [*layers[1:], None], strict=False):
-        fused = isinstance(before, net.Conv) and isinstance(layer, net.Threshold)
-        if fused:
-            continue
+    units, outputs, given, held = {}, {}, None, buffers.rows(network, foldings)
+    for layer, threshold in foldable(network).items():
         folding = foldings[layer.name]
-        taken, given = _lanes(layer, folding)
-        if lanes is not None:
-            for unit in convert(layer.input.values.bits, lanes, taken):
+        taken, gives = lanes(layer, folding)
+        if given is not None:
+            for unit in convert(layer.input.values.bits, given, taken):
                 units[f"{layer.name}_{type(unit).__name__.lower()}"] = unit
-        threshold = after if isinstance(layer, net.Conv) and isinstance(after, net.Threshold) else None
+        given = gives
         units.update(_units(layer, folding, threshold, held.get(layer.name)))
-        lanes = given
-        outputs[(threshold or layer).name] = (list(units)[-1], lanes)
+        outputs[(threshold or layer).name] = (list(units)[-1], given)
     return units, outputs
 
 
@@ -143,8 +125,8 @@ class Core(wiring.Component):
     def __init__(self, network, foldings):
         self.stages, self.outputs = stages(network, foldings)
         values, last = network.output.values, list(self.stages.values())[-1]
-        lanes = Shape.cast(last.o.p.shape()).width // values.bits
-        for unit in convert(values.bits, lanes, 1):
+        given = Shape.cast(last.o.p.shape()).width // values.bits
+        for unit in convert(values.bits, given, 1):
             self.stages[f"_scores_{type(unit).__name__.lower()}"] = unit
         first = next(iter(self.stages.values()))
         super().__init__({

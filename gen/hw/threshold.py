@@ -10,7 +10,16 @@ from .codes import decoded
 from .counters import nest
 from .memory import Rom
 
-__all__ = ["Offset", "Threshold"]
+__all__ = ["Offset", "Threshold", "in_totals"]
+
+
+def in_totals(thresholds, lane, weights):
+    """``thresholds`` of a convolution with ``weights`` (a row for each filter), in the numbers that ``lane`` counts in.
+
+    gain * total + offset >= t  <=>  total >= ceil((t - offset) / gain)
+    """
+    offsets = np.array(lane.offsets(weights.reshape(len(weights), -1)), np.int64)
+    return -((offsets[:, None] - thresholds) // lane.gain)
 
 
 def _items(payload, lanes, values):
@@ -58,24 +67,27 @@ class Threshold(wiring.Component):
         """Payloads a position."""
         return len(self.thresholds) // self.lanes
 
-    def _table(self, stage):
-        """Codes of the thresholds that ``stage`` compares with: (folds, lanes, prefixes)."""
-        candidates = (2 * np.arange(1 << stage) + 1) << self.stages - 1 - stage
-        return self.limits.encode(self.thresholds[:, candidates - 1]).reshape(self.folds, self.lanes, -1)
+    def tables(self, stage):
+        """Contents of the memories of ``stage``: a list of (codes of shape (depth, items), bits of an item).
+
+        The first stage has one memory for all lanes, each item with the channel's flip on top if there are any;
+        the others have one for each lane, low lanes first, which the bits found so far address, too.
+        """
+        candidates, bits = (2 * np.arange(1 << stage) + 1) << self.stages - 1 - stage, self.limits.bits
+        codes = self.limits.encode(self.thresholds[:, candidates - 1]).reshape(self.folds, self.lanes, -1)
+        if stage:
+            return [(codes[:, lane].reshape(-1, 1), bits) for lane in range(self.lanes)]
+        flips = self.flip.reshape(self.folds, self.lanes).astype(int)
+        return [(codes[:, :, 0] | flips << bits, bits + bool(self.flip.any()))]
 
     def _roms(self, m, stage):
-        """Threshold memories of ``stage``, a list, low lanes first: one for all lanes, then one for each."""
-        table, width = self._table(stage), self.limits.bits
-        if stage == 0:
-            table = table[:, :, 0]
-            if self.flip.any():
-                table, width = table | self.flip.reshape(table.shape).astype(int) << width, width + 1
-            roms = [Rom(pack(table, width), self.lanes * width, self.file, "thresholds")]
-        else:
-            roms = [Rom(table[:, k].reshape(-1).tolist(), width, f"{self.file}_{stage}_{k}", f"thresholds{stage}_{k}")
-                    for k in range(self.lanes)]
-        for rom in roms:
-            m.submodules[rom.name] = rom
+        """Threshold memories of ``stage``, a list."""
+        roms = []
+        for lane, (words, bits) in enumerate(self.tables(stage)):
+            suffix = f"{stage}_{lane}" if stage else ""
+            roms.append(Rom(pack(words, bits), words.shape[1] * bits, f"{self.file}_{suffix}".rstrip("_"),
+                            f"thresholds{suffix}"))
+            m.submodules[roms[-1].name] = roms[-1]
         return roms
 
     def elaborate(self, platform):

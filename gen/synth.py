@@ -1,0 +1,177 @@
+"""Synthesise emitted Verilog with Yosys for UltraScale+: ``python -m gen.synth --net cnv --board zcu102``.
+
+Every module is synthesised out of context, the modules within it as black boxes, in as many processes as there are
+cores; what a module takes is the sum over its instances. The command sets this beside the cost model's prediction.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from pyosys import libyosys
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .build import built, reopen
+from .emit import Emitter, prefix
+from .errors import reported
+from .resources import Resources
+
+__all__ = ["Netlist", "compare", "measure", "synthesise"]
+
+BATCH = 8  # modules that one process gets: reading the cell library takes seconds
+
+# Six-input look-up tables that each cell of Yosys' UltraScale+ library takes.
+LUTS = {f"LUT{k}": 1 for k in range(1, 7)} | {
+    "SRL16E": 1, "SRLC32E": 1, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "RAM256X1D": 8,
+    "RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM512X1S": 8,
+    "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM32X16DR8": 8, "RAM64X8SW": 8}
+FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
+BLOCKS = {"RAMB18E2": 0.5, "RAMB36E2": 1}
+
+# Yosys' word for memory in LUTs that is only read is logic; its own choices would differ from Vivado's.
+STYLES = ('setattr -set rom_style "logic" a:ROM_STYLE=distributed', 'setattr -set rom_style "block" a:ROM_STYLE=block')
+
+
+def _resources(cells):
+    return Resources(
+        lut=sum(LUTS.get(kind, 0) * count for kind, count in cells.items()),
+        ff=sum(cells.get(kind, 0) for kind in FLIP_FLOPS),
+        bram=sum(BLOCKS.get(kind, 0) * count for kind, count in cells.items()),
+        dsp=cells.get("DSP48E2", 0), uram=cells.get("URAM288", 0))
+
+
+class Netlist:
+    """Cells of every module of a design.
+
+    Parameters
+    ----------
+    cells : dict
+        For each module its cells by kind: how many, of library cells and other modules.
+    instances : dict
+        For each module the modules that it holds, by name of the instance.
+    """
+
+    def __init__(self, cells, instances):
+        self.cells, self.instances = cells, instances
+
+    def resources(self, name):
+        """What the module ``name`` takes, and all within it."""
+        cells = self.cells[name]
+        return sum((self.resources(kind) * count for kind, count in cells.items() if kind in self.cells),
+                   _resources(cells))
+
+
+def _run(design, *commands):
+    for command in commands:
+        design.run_pass(f"tee -q {command}")
+
+
+def _size(module):
+    """Something that grows with the time that synthesis takes."""
+    return module.cells_size() + sum(memory.width * memory.size for memory in module.memories.values())
+
+
+def _batch(names):
+    """Cells of the modules ``names`` of the design that the parent process has read."""
+    identifier = libyosys.IdString
+    top = _design.addModule(identifier("\\batch"))
+    for number, name in enumerate(names):
+        top.addCell(identifier(f"\\unit{number}"), identifier(name)).set_bool_attribute(identifier("\\keep"), True)
+    with TemporaryDirectory() as folder:
+        _run(_design, f"select -set kept batch {' '.join(names)}", "blackbox @kept %n",
+             "synth_xilinx -family xcup -top batch -noiopad -noclkbuf", "select -assert-none t:LDCE t:LDPE",
+             "check -assert")
+        _design.run_pass(f"tee -q -o {folder}/cells.json stat -json")
+        modules = json.loads(Path(folder, "cells.json").read_text())["modules"]
+    return {name: modules[name]["num_cells_by_type"] for name in names}
+
+
+def synthesise(folder, top):
+    """The :class:`Netlist` of module ``top`` and of all within it, from the Verilog files in ``folder``.
+
+    Raises
+    ------
+    RuntimeError
+        Yosys does not accept a module: an error, a latch, a loop, an undriven net.
+    """
+    global _design  # processes are forked with it: it cannot be sent to them
+    _design = libyosys.Design()
+    with contextlib.chdir(folder):  # where the memories' contents are
+        _run(_design, "read_verilog -defer *.v", f"hierarchy -check -top {top}", *STYLES)
+    modules = sorted(_design.modules_.values(), key=_size, reverse=True)
+    instances = {module.name.unescape(): {name.unescape(): cell.type.unescape()
+                                          for name, cell in module.cells_.items()} for module in modules}
+    names = [module.name.str() for module in modules]
+    count = -(-len(names) // BATCH)
+    with multiprocessing.get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
+        cells = {}
+        for batch in pool.imap_unordered(_batch, [names[k::count] for k in range(count)]):
+            cells |= batch
+    return Netlist({name.removeprefix("\\"): kinds for name, kinds in cells.items()}, instances)
+
+
+def measure(units):
+    """Resources of each of a list of hardware units."""
+    names = [f"unit{number}" for number in range(len(units))]
+    with TemporaryDirectory() as folder:
+        emitter = Emitter(Path(folder))
+        for name, unit in zip(names, units, strict=True):
+            emitter.module(unit, name)
+        instances = "".join(f"(* keep *) {name} i_{name} (.clk(clk), .rst(rst));\n" for name in names)
+        Path(folder, "bench.v").write_text(f"module bench(input clk, input rst);\n{instances}endmodule\n")
+        netlist = synthesise(folder, "bench")
+    return [netlist.resources(name) for name in names]
+
+
+def compare(plan, rtl):
+    """(predicted, measured) resources of every unit of the build of ``plan``, by name, and of the shell."""
+    top, core = (prefix(plan.network) + name for name in ("accelerator", "core"))
+    netlist = synthesise(rtl, top)
+    units = {name: netlist.resources(module) for name, module in netlist.instances[core].items()}
+    around = netlist.resources(top) + netlist.resources(core) * -1
+    return {name: (predicted, (units | {"shell": around})[name]) for name, predicted in plan.units.items()}
+
+
+def _table(compared):
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("predicted / Yosys", no_wrap=True)
+    for heading in ("LUT", "FF", "BRAM36", "DSP"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    total = tuple(sum(column, Resources()) for column in zip(*compared.values(), strict=True))
+    for name, pair in (compared | {"total": total}).items():
+        cells = [" / ".join(f"{getattr(one, what):,.{digits}f}" for one in pair)
+                 for what, digits in (("lut", 0), ("ff", 0), ("bram", 1), ("dsp", 0))]
+        table.add_row(name, *cells, style="bold" if name == "total" else None)
+    return table
+
+
+def main(
+    net: Annotated[str, typer.Option(help="Network that was built.")] = "bvgg16",
+    board: Annotated[str, typer.Option(help="Board that it was built for.")] = "zcu102",
+    build: Annotated[Path | None, typer.Option(help="Folder of the build.")] = None,
+):
+    """Synthesise a build with Yosys, and set what every unit takes beside the cost model's prediction."""
+    console = Console(highlight=False)
+    with reported():
+        folder = built(net, board, build)
+        plan, _ = reopen(folder)
+        with console.status("synth_xilinx -family xcup, module by module"):
+            compared = compare(plan, folder / "rtl")
+    units = {name: {"predicted": asdict(predicted), "yosys": asdict(found)}
+             for name, (predicted, found) in compared.items()}
+    result = folder / "yosys.json"
+    result.write_text(json.dumps(units, indent=1) + "\n")
+    console.print(_table(compared), f"Every module accepted by Yosys synth_xilinx -family xcup; written: {result}",
+                  sep="\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
