@@ -129,7 +129,7 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n")
     table = Table("unit", "number", "LUT", "median", "outside", "FF", "median", "outside", box=box.SIMPLE_HEAD,
-                  title="Errors of the cost model against Yosys synth_xilinx -family xcup; outside: by more than 15 % and 16")
+                  title="Errors of the cost model against Yosys synth_xilinx -family xcup; outside: over 15 % and 16")
     for kind, pairs in kinds.items():
         cells = []
         for what in ("lut", "ff"):

@@ -8,7 +8,7 @@ from tests import integers
 
 from .lint import lint
 
-NETWORKS = range(5, 11)
+NETWORKS = range(5, 13)
 
 
 @pytest.mark.parametrize("seed", NETWORKS)

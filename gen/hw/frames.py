@@ -9,6 +9,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .counters import select
 from .stream import wrapping
 from .units import add_unit
 
@@ -119,7 +120,7 @@ class VerdictQueue(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(level != self.depth),
             self.o.valid.eq(level != 0),
-            self.o.payload.eq(bits.bit_select((level - 1)[:len(level)], 1)),
+            self.o.payload.eq(select(bits, (level - 1)[:len(level)])),
         ]
         m.d.sync += level.eq(level + push - pop)
         with m.If(push):

@@ -1,3 +1,5 @@
+"""Numbers of the largest scores of a frame."""
+
 from itertools import pairwise
 
 from amaranth import *
@@ -67,8 +69,9 @@ class TopK(wiring.Component):
             score, number, before = self.i.payload, channel, C(1)
             for place in range(self.k):
                 # Places beyond the scores seen so far are empty, and beaten by anything.
+                seen = channel > place if place < self.classes - 1 else C(0)
                 stays = Signal(name=f"stays{place}")
-                m.d.comb += stays.eq((channel > place) & (scores[place] >= self.i.payload))
+                m.d.comb += stays.eq(seen & (scores[place] >= self.i.payload))
                 with m.If(~stays):
                     m.d.sync += scores[place].eq(Mux(before, self.i.payload, score))
                     m.d.sync += channels[place].eq(Mux(before, channel, number))
