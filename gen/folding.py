@@ -1,7 +1,8 @@
 """How far each layer is unrolled: processing elements, SIMD lanes, pixels."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from .errors import UserError
@@ -114,17 +115,30 @@ def load(path):
     UserError
         The file cannot be read, or is not of that form.
     """
-    form = '{"layer": {"pe": 4, "simd": 8, "pixels": 1}, ...} with positive integers'
+    def refused(what):
+        form = '{"layer": {"pe": 4, "simd": 8, "pixels": 1}, ...} with positive integers'
+        return UserError(f"folding file {path}: {what}; it has to be of the form {form}")
+
+    def entries(pairs):
+        twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+        if twice:
+            raise refused(f"{twice[0]!r} is there twice")
+        return dict(pairs)
+
     try:
-        entries = json.loads(Path(path).read_text())
-        foldings = {name: Folding(**entry) for name, entry in entries.items()}
-        if not all(type(number) is int for f in foldings.values() for number in asdict(f).values()):
-            raise TypeError("not an integer")
+        layers = json.loads(Path(path).read_text(), object_pairs_hook=entries)
     except OSError as error:
         raise UserError(f"folding file {path}: {error.strerror}") from None
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"folding file {path} is not of the form {form}: {error}") from None
-    return foldings
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise refused(f"no JSON ({error})") from None
+    if not isinstance(layers, dict):
+        raise refused("not a table of layers")
+    known = [field.name for field in fields(Folding)]
+    for name, numbers in layers.items():
+        if not isinstance(numbers, dict) or not all(
+                what in known and type(number) is int for what, number in numbers.items()):
+            raise refused(f"{name!r} has {json.dumps(numbers)}")
+    return {name: Folding(**numbers) for name, numbers in layers.items()}
 
 
 def save(foldings, path):

@@ -5,14 +5,16 @@ import re
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from gen.bits import BIPOLAR, BYTE, Values
+from gen.build import app as generator
 from gen.emit import emit
 from gen.folding import Folding
 from gen.network import Conv, Flatten, Lookup, Network, Pool, Tensor, Threshold
 
 from .images import frames
-from .run import prepare, simulate
+from .run import app, prepare, simulate
 
 FOLDINGS = {"quantise": Folding(simd=3), "conv1": Folding(4, 3, 2), "conv2": Folding(4, 4, 4), "pool": Folding(simd=2),
             "dense": Folding(5, 8)}
@@ -60,6 +62,15 @@ def test_right_hardware_passes_at_the_predicted_rate(build):
     result = simulate(*build)
     assert result["frames"] == 6
     assert result["cycles_per_frame"] == pytest.approx(64 * 2 * 2 * 9 // 4, rel=0.01)  # conv2
+
+
+def test_shipped_network_by_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.delenv("BNN_DATA", raising=False)
+    build = ["--net", "tfc", "--board", "zcu102"]
+    assert CliRunner().invoke(generator, [*build, "--out", str(tmp_path / "tfc")]).exit_code == 0
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*build, "--build", str(tmp_path / "tfc"), "--frames", "4"])
+    assert result.exit_code == 0, result.output
+    assert "bit-exact: 4 frames" in result.output and "14 cycles a frame in steady state" in result.output
 
 
 def flip_bit(path):

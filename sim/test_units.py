@@ -153,6 +153,9 @@ UNITS = {
 }
 
 
+QUICK = "icarus" if shutil.which("iverilog") else "verilator"  # compiles in a moment
+
+
 def simulate(unit, payloads, results, folder, **options):
     """Emit ``unit`` to ``folder`` and run :mod:`sim.unit_bench` on it."""
     rtl = folder / "rtl"
@@ -169,7 +172,7 @@ def simulate(unit, payloads, results, folder, **options):
 @pytest.mark.parametrize("name", UNITS)
 def test_unit(name, tmp_path):
     make, *arguments = UNITS[name]
-    simulate(*make(*arguments), tmp_path)
+    simulate(*make(*arguments), tmp_path, simulator=QUICK)
 
 
 @pytest.mark.parametrize("tool", ["verilator", pytest.param("icarus", marks=pytest.mark.skipif(

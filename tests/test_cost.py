@@ -95,7 +95,7 @@ def test_more_parallel_costs_more():
 
 
 @pytest.mark.parametrize(("given", "taken", "names"), [
-    (4, 4, []), (4, 8, ["gather"]), (8, 4, ["split"]), (4, 6, ["gather", "split"])])
+    (4, 4, []), (4, 8, ["gather"]), (8, 4, ["split"]), (4, 6, ["gather", "buffer", "split"])])
 def test_converters(given, taken, names):
     assert list(cost.converters(8, given, taken)) == names
 

@@ -36,7 +36,7 @@ def test_files_round_trip(tmp_path):
 def test_malformed_files(tmp_path, text):
     path = tmp_path / "folding.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"folding\.json is not of the form"):
+    with pytest.raises(UserError, match=r"folding\.json: .* it has to be of the form"):
         folding.load(path)
 
 

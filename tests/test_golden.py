@@ -144,10 +144,11 @@ def test_zoo_network_agrees_with_the_reference_executor_on_real_images(name):
     content = path.read_bytes()
     model = onnx.load_model_from_string(lzma.decompress(content) if path.suffix == ".xz" else content)
     network = load(path)
-    images = load_images(network.metadata["dataset"], "test", DATA)[0][:4]
+    images = load_images(network.metadata["dataset"], "test", DATA)[0][:12]
     wanted = np.concatenate([reference(model, image[None]) for image in images])
     given = golden.run(network, images) * network.scale + network.offset
     np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5)
+    assert np.array_equal(given.argmax(1), wanted.argmax(1))
 
 
 @needs_data
