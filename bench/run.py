@@ -20,6 +20,7 @@ from rich.table import Table
 NETS = {"bvgg16": 10, "cnv": 100, "tfc": 100}  # frames to simulate
 BOARD = "zcu102"
 RUNS = 3
+SLACK = 16  # LUTs that do not matter
 
 
 def command(*arguments):
@@ -98,6 +99,18 @@ def verilog():
                   "Verilator, slang, Yosys", complaints == 0)
 
 
+def synthesis(net):
+    """Whether Yosys accepts every module, and how far the cost model is off."""
+    command("gen.synth", "--net", net, "--board", BOARD)
+    units = json.loads((pathlib.Path("rtl_out") / f"{net}-{BOARD}" / "yosys.json").read_text()).values()
+    model, yosys = ([unit[of]["lut"] for unit in units] for of in ("predicted", "yosys"))
+    close = sum(abs(a - b) <= max(0.15 * b, SLACK) for a, b in zip(model, yosys, strict=True))
+    yield row(f"{net}: LUTs, {sum(model):,.0f} predicted", sum(yosys), "LUT", "within 15 %", "Yosys estimate",
+              abs(sum(model) / sum(yosys) - 1) <= 0.15)
+    yield row(f"{net}: units predicted within 15 % or {SLACK} LUTs", close, "units", str(len(model)),
+              "Yosys estimate", close == len(model))
+
+
 def machine():
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
@@ -105,9 +118,10 @@ def machine():
 def main(
     out: Annotated[pathlib.Path, typer.Option(help="Where to write the figures.")] = pathlib.Path("docs/bench.json"),
 ):
-    """Measure everything; a quarter of an hour on two cores."""
+    """Measure everything; half an hour on two cores."""
     rows = []
-    for part in (build(), golden(), *(simulation(*net) for net in NETS.items()), verilog()):
+    for part in (build(), golden(), *(simulation(*net) for net in NETS.items()), verilog(),
+                 *map(synthesis, NETS)):
         for line in part:
             rows.append(line)
             print(f"{line['what']}: {line['measured']} {line['unit']}", flush=True)

@@ -7,6 +7,7 @@ coefficients that :mod:`gen.calibrate` has fitted to Yosys.
 """
 
 from functools import cache
+from itertools import combinations
 from math import ceil, expm1, lcm, log1p
 
 import numpy as np
@@ -216,16 +217,22 @@ def _reduce(layer, simd):
     return Resources(ff=2 * simd * bits) + _control("reduce", 1, simd * (2 * bits if bits > 1 else 1))
 
 
+def _function(column):
+    """LUTs of a function of eight bits: parts of six, and one that joins them where they are not four."""
+    def parts(one, other):
+        cofactors = {part.tobytes() for i in (0, 1) for j in (0, 1)
+                     for part in [column.take(i, other).take(j, one)] if part.min() < part.max()}
+        return len(cofactors)
+
+    least = min(parts(one, other) for one, other in combinations(range(column.ndim), 2))
+    return least + (0 < least < 4)
+
+
 @cache
 def _table(layer):
-    """LUTs of an input table of one channel: four where an output bit depends on all input bits."""
+    """LUTs of an input table of one channel."""
     codes = layer.values.encode(layer.table[0])
-    luts = 0
-    for bit in range(layer.values.bits):
-        column = (codes >> bit & 1).reshape((2,) * 8)
-        inputs = sum(bool((column.take(0, axis) != column.take(1, axis)).any()) for axis in range(8))
-        luts += 2 ** max(0, inputs - 6) if inputs > 1 else 0
-    return luts
+    return sum(_function((codes >> bit & 1).reshape((2,) * 8)) for bit in range(layer.values.bits))
 
 
 def _lookup(layer, simd):
