@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from rich.progress import track
 
 from gen.errors import UserError
+from train import quantizers
 from train.nets import binary_weights
 
 
@@ -52,6 +53,8 @@ class Recipe(NamedTuple):
         Flip at random and shift by up to 4 pixels, the border filled with black.
     bfloat16
         Train in bfloat16 where that is safe (autocast); evaluation is always in float32.
+    quantiser
+        A key of `train.quantizers.QUANTIZERS`, with which the model was built.
     """
 
     epochs: int
@@ -60,6 +63,7 @@ class Recipe(NamedTuple):
     batch: int = 100
     augment: bool = False
     bfloat16: bool = False
+    quantiser: str = "ste"
 
 
 def scale(pixels):
@@ -100,12 +104,14 @@ def train_epoch(model, optimiser, images, recipe, epoch, progress=True):
     if len(batches[-1]) < recipe.batch and len(batches) > 1:
         batches = batches[:-1]  # a small batch has poor BatchNorm statistics
     model.train()
+    clamped = quantizers.find(recipe.quantiser).clamped
     total = 0.0
     label = f"epoch {epoch + 1}/{recipe.epochs}"
     for step, batch in enumerate(track(batches, label, disable=not progress, transient=True)):
         fraction = (epoch + step / len(batches)) / recipe.epochs
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate * min(1, 2 * (1 - fraction))
+        quantizers.anneal(model, fraction)
         pixels = images.pixels[batch]
         if recipe.augment:
             pixels = flip_and_shift(pixels, generator)
@@ -116,9 +122,11 @@ def train_epoch(model, optimiser, images, recipe, epoch, progress=True):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        with torch.no_grad():
-            for weight in binary_weights(model):
-                weight.clamp_(-1, 1)
+        quantizers.observe(model, optimiser)
+        if clamped:
+            with torch.no_grad():
+                for weight in binary_weights(model):
+                    weight.clamp_(-1, 1)
         total += loss.item()
     return total / len(batches)
 

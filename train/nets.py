@@ -1,9 +1,8 @@
 """The networks: 1-bit weights, 1-bit activations, each one line of a table and a loop over it.
 
-Weights are ``sign(w)`` with a constant scale of 1 and ``sign(0) = +1``, their gradient passed
-straight through; activations are ``sign(clamp(x, -1, 1))``, so their gradient is 1 inside (-1, 1)
-and 0 outside. Quantisers and block order (convolution, BatchNorm, sign, max-pool) are those of
-Brevitas' ``bnn_pynq`` examples, from which ``cnv``, ``tfc``, ``sfc`` and ``lfc`` come.
+How weights and activations become signs is up to `train.quantizers`; by default as in Brevitas'
+``bnn_pynq`` examples, from which block order (convolution, BatchNorm, sign, max-pool) and ``cnv``,
+``tfc``, ``sfc`` and ``lfc`` come, too.
 
 ``bvgg16`` is B-VGG16 of Urbano Pintos, Lacomi and Lavorato (Elektron 6(2), 2022). Its text
 contradicts itself: thirteen padded convolutions and three pools leave 4x4x512 = 8,192 values where
@@ -17,17 +16,15 @@ from typing import NamedTuple
 
 import brevitas.nn as qnn
 import torch
-from brevitas.core.bit_width import BitWidthImplType
 from brevitas.core.quant import QuantType
-from brevitas.core.restrict_val import FloatToIntImplType, RestrictValueType
-from brevitas.core.scaling import ScalingImplType
-from brevitas.core.zero_point import ZeroZeroPoint
-from brevitas.inject import ExtendedInjector
-from brevitas.quant.solver import ActQuantSolver, WeightQuantSolver
+from brevitas.core.restrict_val import RestrictValueType
+from brevitas.quant.solver import ActQuantSolver
 from torch import nn
 
 from gen.errors import UserError
+from train import quantizers
 from train.data import DATASETS
+from train.quantizers import Injector
 
 
 class Net(NamedTuple):
@@ -64,63 +61,7 @@ NETS = {
 }
 
 
-class _Quant(ExtendedInjector):
-    bit_width_impl_type = BitWidthImplType.CONST
-    scaling_impl_type = ScalingImplType.CONST
-    restrict_scaling_type = RestrictValueType.FP
-    zero_point_impl = ZeroZeroPoint
-    float_to_int_impl_type = FloatToIntImplType.ROUND
-    scaling_per_output_channel = False
-    signed = True
-
-
-class BinaryWeight(_Quant, WeightQuantSolver):
-    """Weights: ``sign(w)``, scale 1."""
-
-    quant_type = QuantType.BINARY
-    bit_width = 1
-    narrow_range = True
-    scaling_const = 1.0
-
-
-class _Sign(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return torch.copysign(torch.ones((), dtype=x.dtype), x + 0.0)  # -0.0 + 0.0 is +0.0
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (x,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, x, -1.0, 1.0)
-
-
-class ClampedSign(nn.Module):
-    """Brevitas' ``ClampedBinaryQuant`` with scale 1, several times faster on a CPU."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("scale", torch.ones(()), persistent=False)
-        self.register_buffer("zero_point", torch.zeros(()), persistent=False)
-        self.register_buffer("bit_width", torch.ones(()), persistent=False)
-
-    def forward(self, x):
-        """Return ``sign(clamp(x, -1, 1))``, its scale, zero point and bit width."""
-        return _Sign.apply(x), self.scale, self.zero_point, self.bit_width
-
-
-class BinaryActivation(_Quant, ActQuantSolver):
-    """Activations: ``sign(clamp(x, -1, 1))``, scale 1."""
-
-    tensor_quant = ClampedSign
-    quant_type = QuantType.BINARY
-    bit_width = 1
-    narrow_range = True
-    min_val = -1.0
-    max_val = 1.0
-
-
-class Pixel(_Quant, ActQuantSolver):
+class Pixel(Injector, ActQuantSolver):
     """Input of the CIFAR networks: 8-bit signed fixed point Q1.7, scale 1/128."""
 
     quant_type = QuantType.INT
@@ -156,13 +97,54 @@ class TensorNorm(nn.BatchNorm1d):
         return x * scale + (self.bias - self.running_mean * scale)
 
 
-def build(name):
+class _Chain:
+    """Layers in the making, and the shape of what they give."""
+
+    def __init__(self, net, quantiser):
+        self.net = net
+        self.height, self.width, self.channels = DATASETS[net.dataset].shape
+        self.weight, self.activation = quantizers.find(quantiser).injectors()
+        # Quantisers that learn or change would blur the input; signs of the pixels stay signs.
+        pixel = Pixel if "C" in net.layers.split()[0] else quantizers.find("ste").injectors()[1]
+        self.layers = OrderedDict(centre=Centre(), input=qnn.QuantIdentity(act_quant=pixel))
+        self.stack, self.index = 1, 0
+
+    def pool(self, size):
+        self.layers[f"pool{self.stack}"] = nn.MaxPool2d(size)
+        self.height, self.width = self.height // size, self.width // size
+        self.stack, self.index = self.stack + 1, 0
+
+    def conv(self, outputs, kernel):
+        self.index += 1
+        name, padding = f"{self.stack}_{self.index}", self.net.padding
+        self.layers[f"conv{name}"] = qnn.QuantConv2d(
+            self.channels, outputs, kernel, padding=padding, bias=False, weight_quant=self.weight)
+        self.layers[f"norm{name}"] = nn.BatchNorm2d(outputs, eps=1e-4)
+        self.layers[f"sign{name}"] = qnn.QuantIdentity(act_quant=self.activation)
+        self.channels = outputs
+        self.height, self.width = (size - kernel + 1 + 2 * padding for size in (self.height, self.width))
+
+    def dense(self, name, outputs, last):
+        self.layers[name] = qnn.QuantLinear(self.channels, outputs, bias=False, weight_quant=self.weight)
+        if not last:
+            self.layers[f"{name}_norm"] = nn.BatchNorm1d(outputs, eps=1e-4)
+            self.layers[f"{name}_sign"] = qnn.QuantIdentity(act_quant=self.activation)
+        self.channels = outputs
+
+    def flatten(self):
+        self.layers["flatten"] = nn.Flatten()
+        self.channels *= self.height * self.width
+
+
+def build(name, quantiser="ste"):
     """Build a network with random latent weights, uniform in (-1, 1), from torch's global seed.
 
     Parameters
     ----------
     name : str
         A key of `NETS`.
+    quantiser : str
+        A key of `train.quantizers.QUANTIZERS`.
 
     Returns
     -------
@@ -172,57 +154,36 @@ def build(name):
     Raises
     ------
     UserError
-        There is no such network.
+        There is no such network or quantiser.
     """
     if name not in NETS:
         raise UserError(f"no network {name!r}; there are {', '.join(NETS)}")
-    net = NETS[name]
-    height, width, channels = DATASETS[net.dataset].shape
-    words = net.layers.split()
-    convolutional = "C" in words[0]
-
-    layers = OrderedDict(centre=Centre())
-    layers["input"] = qnn.QuantIdentity(act_quant=Pixel if convolutional else BinaryActivation)
-    stack, index, dense = 1, 0, 0
-    for word in words:
+    chain, words = _Chain(NETS[name], quantiser), NETS[name].layers.split()
+    dense = [word for word in words if word.isdigit()]
+    for word in words[:len(words) - len(dense)]:
         if word.startswith("MP"):
-            size = int(word.removeprefix("MP"))
-            layers[f"pool{stack}"] = nn.MaxPool2d(size)
-            height, width = height // size, width // size
-            stack, index = stack + 1, 0
-        elif "C" in word:
-            index += 1
-            outputs, kernel = map(int, word.split("C"))
-            layers[f"conv{stack}_{index}"] = qnn.QuantConv2d(
-                channels, outputs, kernel, padding=net.padding, bias=False,
-                weight_quant=BinaryWeight,
-            )  # fmt: skip
-            layers[f"norm{stack}_{index}"] = nn.BatchNorm2d(outputs, eps=1e-4)
-            layers[f"sign{stack}_{index}"] = qnn.QuantIdentity(act_quant=BinaryActivation)
-            shrink = kernel - 1 - 2 * net.padding
-            channels, height, width = outputs, height - shrink, width - shrink
+            chain.pool(int(word.removeprefix("MP")))
         else:
-            if not dense:
-                layers["flatten"] = nn.Flatten()
-                inputs = channels * height * width
-            dense += 1
-            outputs = int(word)
-            layers[f"dense{dense}"] = qnn.QuantLinear(inputs, outputs, bias=False, weight_quant=BinaryWeight)
-            if dense < sum(word.isdigit() for word in words):
-                layers[f"dense{dense}_norm"] = nn.BatchNorm1d(outputs, eps=1e-4)
-                layers[f"dense{dense}_sign"] = qnn.QuantIdentity(act_quant=BinaryActivation)
-            inputs = outputs
-    layers["scores"] = TensorNorm()
+            chain.conv(*map(int, word.split("C")))
+    chain.flatten()
+    for number, outputs in enumerate(dense, 1):
+        chain.dense(f"dense{number}", int(outputs), last=number == len(dense))
+    chain.layers["scores"] = TensorNorm()
 
-    model = nn.Sequential(layers)
+    model = nn.Sequential(chain.layers)
     for weight in binary_weights(model):
         nn.init.uniform_(weight, -1, 1)
     return model
 
 
+def binary_layers(model):
+    """Return the convolutions and dense layers, by name, first to last."""
+    return {name: m for name, m in model.named_children() if isinstance(m, qnn.QuantConv2d | qnn.QuantLinear)}
+
+
 def binary_weights(model):
-    """Return the latent weights that are used as ``sign(w)``, one tensor a layer, first to last."""
-    return [m.weight for m in model.modules() if isinstance(m, qnn.QuantConv2d | qnn.QuantLinear)]
+    """Return the latent weights, one tensor a layer, first to last."""
+    return [layer.weight for layer in binary_layers(model).values()]
 
 
 @torch.no_grad()

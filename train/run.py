@@ -11,7 +11,7 @@ import typer
 from rich import print
 
 from gen.errors import UserError, reported
-from train import data, export, loop, nets
+from train import data, deploy, export, loop, nets, quantizers
 
 HELD_OUT = 5_000  # training images that only watch
 CALIBRATION = 5_000  # training images over which an untrained network's statistics are averaged
@@ -23,6 +23,7 @@ def main(
     data_folder: Annotated[
         Path | None, typer.Option("--data", help="Folder of the data sets; or set BNN_DATA.")
     ] = None,
+    quantiser: Annotated[str, typer.Option(help=f"One of {', '.join(quantizers.QUANTIZERS)}.")] = "ste",
     epochs: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 60,
     seed: Annotated[int, typer.Option(help="Decides weights, order and augmentation.")] = 1,
     rate: Annotated[float, typer.Option(min=0, help="Adam's learning rate at the start.")] = 0.02,
@@ -40,12 +41,12 @@ def main(
     """
     with reported():
         torch.manual_seed(seed)
-        model = nets.build(net).to(_usable(device), memory_format=torch.channels_last)
+        model = nets.build(net, quantiser).to(_usable(device), memory_format=torch.channels_last)
         dataset = nets.NETS[net].dataset
         images = loop.Images.of(*data.load(dataset, "train", data_folder), device)
         test = loop.Images.of(*data.load(dataset, "test", data_folder), device)
         train, validation = images.split(HELD_OUT)
-        recipe = loop.Recipe(epochs, seed, rate, batch, dataset == "cifar10", bfloat16)
+        recipe = loop.Recipe(epochs, seed, rate, batch, dataset == "cifar10", bfloat16, quantiser)
         start = time.monotonic()
         if calibrate_only:
             recipe = recipe._replace(epochs=0)
@@ -54,6 +55,8 @@ def main(
             seconds = time.monotonic() - start
         else:
             seconds = loop.fit(model, train, validation, recipe, out, progress=sys.stdout.isatty())
+
+        model = deploy.deployed(model, net).to(device)
 
     percent = None if calibrate_only else round(loop.accuracy(model, test), 2)
     report = {
@@ -82,7 +85,7 @@ def _command(net, recipe, calibrate_only):
     if calibrate_only:
         return f"{command} --calibrate-only"
     command += f" --epochs {recipe.epochs} --rate {recipe.rate} --batch {recipe.batch}"
-    return command + " --bfloat16" * recipe.bfloat16
+    return command + f" --quantiser {recipe.quantiser}" * (recipe.quantiser != "ste") + " --bfloat16" * recipe.bfloat16
 
 
 if __name__ == "__main__":
