@@ -5,6 +5,8 @@ BOARD  ?= zcu102
 FRAMES ?= 10
 SIM    ?= verilator
 WAVES  ?=
+RECIPE ?= quick
+DATA   ?=
 ARGS   ?=
 export NET BOARD
 
@@ -13,7 +15,7 @@ JOBS   ?= 2
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: help build sim synth test bench lint env clean
+.PHONY: help build sim synth train test bench lint env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +23,7 @@ help:
 	@echo "                                   NET is a name or path/to/model.onnx; ARGS=\"--target-fps 20000\" and so on"
 	@echo "make sim FRAMES=$(FRAMES) SIM=$(SIM)     simulate that build against the golden model; SIM=icarus, WAVES=1"
 	@echo "make synth                         what Yosys makes of that build, beside the prediction"
+	@echo "make train RECIPE=$(RECIPE) DATA=DIR    train NET by a recipe into runs/; resumes where it stopped"
 	@echo "make test                          the whole test suite"
 	@echo "make bench                         measure what the project promises"
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
@@ -33,6 +36,9 @@ sim: $(VENV)/.sim
 
 synth: $(VENV)/.gen
 	@$(RUN) -m gen.synth --net "$$NET" --board "$$BOARD" $(ARGS)
+
+train: $(VENV)/.all
+	@$(RUN) -m train.run --net "$$NET" --recipe "$(RECIPE)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: $(VENV)/.all
 	$(RUN) -m pytest -n $(JOBS) $(ARGS)

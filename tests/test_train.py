@@ -1,7 +1,10 @@
 """Networks, training loop, export: against Brevitas' own quantisers and QONNX's own executor."""
 
+import json
 import os
+import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -20,7 +23,8 @@ with warnings.catch_warnings():
     from gen.errors import UserError
     from gen.importers import qonnx
     from tests.reference import reference
-    from train import data, deploy, export, loop, nets, quantizers, run
+    from train import data, deploy, export, freeze, loop, nets, quantizers, recipes, run
+    from train.recipes import Recipe
 
 torch.set_num_threads(1)  # others run beside these tests
 
@@ -130,7 +134,7 @@ def test_flip_and_shift_moves_and_blackens():
 
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_training_lowers_the_loss(tiny, bfloat16):
-    recipe, images = loop.Recipe(4, rate=0.02, batch=20, bfloat16=bfloat16), stripes(300)
+    recipe, images = Recipe(4, rate=0.02, batch=20, bfloat16=bfloat16), stripes(300)
     optimiser = torch.optim.Adam(tiny.parameters())
     losses = [loop.train_epoch(tiny, optimiser, images, recipe, epoch, False) for epoch in range(3)]
     assert losses[-1] < 0.7 * losses[0]
@@ -152,7 +156,7 @@ def stop_after(epochs):
 
 def test_resumed_is_uninterrupted(tiny, tmp_path):
     train, validation = stripes(130).split(30)
-    recipe = loop.Recipe(3, seed=5, batch=40, augment=True)
+    recipe = Recipe(3, seed=5, batch=40, augment=True)
     stopped = nets.build("tiny")
     stopped.load_state_dict(tiny.state_dict())
     loop.fit(tiny, train, validation, recipe, tmp_path / "a", progress=False)
@@ -169,15 +173,15 @@ def test_resumed_is_uninterrupted(tiny, tmp_path):
     a, b = ((tmp_path / run / "log.csv").read_text().splitlines() for run in "ab")
     assert [line.rsplit(",", 1)[0] for line in a] == [line.rsplit(",", 1)[0] for line in b]
     with pytest.raises(ValueError, match="made by another recipe"):
-        loop.fit(resumed, train, validation, recipe._replace(rate=0.1), tmp_path / "b")
+        loop.fit(resumed, train, validation, replace(recipe, rate=0.1), tmp_path / "b")
 
 
 def test_a_run_can_be_lengthened_while_its_rate_is_constant(tiny, tmp_path):
     train, validation = stripes(130).split(30)
     twin = nets.build("tiny")
     twin.load_state_dict(tiny.state_dict())
-    recipe = loop.Recipe(2, batch=40)
-    longer = recipe._replace(epochs=3)
+    recipe = Recipe(2, batch=40)
+    longer = replace(recipe, epochs=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "accuracy", stop_after(1))
         with pytest.raises(KeyboardInterrupt):
@@ -187,7 +191,7 @@ def test_a_run_can_be_lengthened_while_its_rate_is_constant(tiny, tmp_path):
     a, b = (torch.load(tmp_path / run / "checkpoint.pt", weights_only=True)["model"] for run in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
     with pytest.raises(ValueError, match="made by another recipe"):
-        loop.fit(twin, train, validation, recipe._replace(epochs=5), tmp_path / "b")
+        loop.fit(twin, train, validation, replace(recipe, epochs=5), tmp_path / "b")
 
 
 def test_calibration_measures_what_the_layer_sees(tiny):
@@ -279,7 +283,7 @@ QUANTISERS = sorted(quantizers.QUANTIZERS)
 def test_quantiser_learns_and_deploys_as_signs(tiny, name):
     torch.manual_seed(4)
     model, images = nets.build("tiny", name), stripes(400)
-    recipe = loop.Recipe(4, rate=0.01, batch=20, quantiser=name)
+    recipe = Recipe(4, rate=0.01, batch=20, quantiser=name)
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate)
     losses = [loop.train_epoch(model, optimiser, images, recipe, epoch, progress=False) for epoch in range(4)]
     assert losses[3] < losses[0] - 0.2
@@ -308,7 +312,7 @@ def test_deployed_network_is_what_the_golden_model_computes(tiny, name, tmp_path
 
 
 def test_no_such_quantiser():
-    with pytest.raises(UserError, match="no quantiser 'magic'; there are ste, xnor"):
+    with pytest.raises(UserError, match="no quantiser 'magic'; there are ste, staged, xnor"):
         nets.build("tfc", "magic")
 
 
@@ -352,6 +356,112 @@ def test_loss_aware_scale_follows_the_curvature():
     assert quant(weight)[0].tolist()[0] == pytest.approx([1, -1])
 
 
+# Freezing
+
+
+@pytest.mark.parametrize("unit", [1.0, freeze.PIXEL])
+def test_threshold_is_the_sign_of_the_norm(unit):
+    torch.manual_seed(6)
+    norm = torch.nn.BatchNorm1d(200, eps=1e-4).double().eval()
+    for tensor in (norm.weight, norm.bias, norm.running_mean):
+        torch.nn.init.normal_(tensor, std=3)
+    torch.nn.init.uniform_(norm.running_var, 0.1, 4)
+    with torch.no_grad():
+        norm.weight[:8] = 0
+        norm.bias[7], norm.running_mean[8:20] = 0, 5 * unit  # ties
+        norm.bias[8:20] = 0
+    sums = torch.arange(-60, 61).double()[:, None].expand(-1, 200) * unit
+    deviation = torch.sqrt(norm.running_var + norm.eps)
+    wanted = norm.weight * ((sums - norm.running_mean) / deviation) + norm.bias >= 0
+    given = freeze.threshold(norm, unit)(sums.float())
+    assert torch.equal(given > 0, wanted) and (given != 0).all()
+
+
+def test_ubq_ends_as_what_is_executed(tiny, tmp_path):
+    torch.manual_seed(7)
+    model, images = nets.build("tiny", "ubq"), stripes(400)
+    train, validation = images.split(100)
+    recipe = Recipe(8, rate=0.01, batch=20, quantiser="ubq", freeze=1)
+    loop.fit(model, train, validation, recipe, tmp_path / "run", progress=False)
+    assert not any(weight.requires_grad for weight in nets.binary_weights(model))
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == loop.epochs_of(recipe, model) == 12
+    plain = deploy.deployed(model, "tiny")
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(export.to_bytes(export.to_qonnx(plain, "tiny", {})))
+    network = qonnx.load(path)
+    scores = golden.run(network, images.pixels.permute(0, 2, 3, 1).numpy()) * network.scale + network.offset
+    model.eval()
+    np.testing.assert_allclose(scores, loop.predict(model, images.pixels).numpy(), rtol=1e-5, atol=1e-6)
+    assert loop.accuracy(model, images) > 40
+
+
+def test_stopped_while_freezing_is_resumed(tiny, tmp_path):
+    train, validation = stripes(200).split(40)
+    recipe, scores = Recipe(1, batch=40, quantiser="ubq", freeze=1), []
+    for stops in ([5], [3, 5]):
+        for stop in stops:
+            torch.manual_seed(8)
+            model = nets.build("tiny", "ubq")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(loop, "epochs_of", lambda recipe, model, stop=stop: stop)
+                loop.fit(model, train, validation, recipe, tmp_path / str(len(stops)), progress=False)
+        scores.append(loop.predict(model, validation.pixels))
+    assert torch.equal(*scores)
+
+
+def test_scaled_weights_cannot_be_frozen(tiny):
+    with pytest.raises(UserError, match="conv1_1 cannot be frozen"):
+        freeze.freeze(nets.build("tiny", "xnor"), 1)
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipes_of_ours(name):
+    recipe = recipes.load(name, seed=3)
+    assert recipe.seed == 3 and recipe.quantiser in quantizers.QUANTIZERS
+    rates = [recipe.rate_at(epoch) for epoch in range(recipe.epochs)]
+    assert rates[0] == recipe.rate and rates == sorted(rates, reverse=True) and rates[-1] < 0.1 * recipe.rate
+
+
+@pytest.mark.parametrize(("text", "complaint"), [
+    ("epochs = ", "recipe .*own.toml"), ("rate = 0.1", "epochs are missing"), ("epochs = 1.5", "not of type int"),
+    ("epochs = 1\nspeed = 1", "no setting 'speed'; there are epochs, rate"), ("epochs = 0", "not in 1 to"),
+    ('epochs = 1\nschedule = "up"', "no schedule 'up'"), ("epochs = 1\naugment = 1", "not of type bool"),
+])
+def test_recipes_that_are_refused(text, complaint, tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=complaint):
+        recipes.load(str(path))
+
+
+def test_erasing_blackens_rectangles():
+    pixels = torch.full((400, 3, 32, 32), 255, dtype=torch.uint8)
+    black = (loop.erase(pixels, 0.5, torch.Generator().manual_seed(1)) == 0).all(1)
+    count = black.sum((1, 2))
+    assert 150 < (count > 0).sum() < 250
+    rows, columns = black.any(2).sum(1), black.any(1).sum(1)
+    assert torch.equal(rows * columns, count) and set(rows.tolist()) <= {0, *range(8, 17)}
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps(print), pickle.dumps({"recipe": {}})])
+def test_hostile_checkpoints_are_refused(tiny, tmp_path, content):
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    train, validation = stripes(60).split(20)
+    with pytest.raises(UserError, match=r"checkpoint.pt is no checkpoint of ours, or is damaged"):
+        loop.fit(tiny, train, validation, Recipe(1), tmp_path, progress=False)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == content
+
+
+def test_checkpoint_of_another_network_is_refused(tiny, tmp_path):
+    train, validation = stripes(60).split(20)
+    loop.fit(tiny, train, validation, Recipe(1, batch=20), tmp_path, progress=False)
+    with pytest.raises(UserError, match="is of another network"):
+        loop.fit(nets.build("cnv"), train, validation, Recipe(1, batch=20), tmp_path, progress=False)
+
+
 # Command line
 
 
@@ -368,11 +478,16 @@ def test_command_line_trains_and_ships(tiny, tmp_path, monkeypatch):
     arrays = images.pixels.permute(0, 2, 3, 1).numpy(), images.labels.numpy()
     monkeypatch.setattr(data, "load", lambda name, split, folder: arrays)
     monkeypatch.setattr(run, "HELD_OUT", 20)
-    arguments = ["--net", "tiny", "--out", str(tmp_path), "--epochs", "1", "--batch", "20"]
+    recipe = tmp_path / "short.toml"
+    recipe.write_text("epochs = 1\nbatch = 20\n")
+    arguments = ["--net", "tiny", "--out", str(tmp_path), "--recipe", str(recipe)]
     assert invoke(*arguments)[0] == 0
     first = (tmp_path / "tiny.onnx.xz").read_bytes()
     status, output = invoke(*arguments)
     assert status == 0 and "% of 200 test images" in output
+    report = json.loads((tmp_path / "tiny.json").read_text())
+    assert report["disagreements"] == 0 and report["accuracy"] == report["golden_accuracy"]
+    assert report["recipe"]["batch"] == 20
     assert (tmp_path / "tiny.onnx.xz").read_bytes() == first
 
     assert invoke("--net", "tiny", "--out", str(tmp_path / "c"), "--calibrate-only")[0] == 0
@@ -386,7 +501,8 @@ def test_command_line_trains_and_ships(tiny, tmp_path, monkeypatch):
         (["--net", "vgg"], "no network 'vgg'"),
         (["--net", "tfc"], "give --data DIR"),
         (["--net", "tfc", "--device", "toaster"], "toaster"),
-        (["--net", "tfc", "--epochs", "0"], "--epochs"),
+        (["--net", "tfc", "--epochs", "0"], "epochs is 0, not in 1 to"),
+        (["--net", "tfc", "--recipe", "none"], "no recipe 'none' (No such file or directory); there are best, paper,"),
     ],
 )
 def test_command_line_errors(arguments, complaint, tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
-"""The training loop: Adam on latent weights, a rate that falls late, a checkpoint after every epoch."""
+"""The training loop: Adam on latent weights by a recipe, a checkpoint after every epoch."""
 
 import csv
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,9 @@ from rich.progress import track
 
 from gen.errors import UserError
 from train import quantizers
+from train.freeze import freeze
 from train.nets import binary_weights
+from train.recipes import Recipe
 
 
 class Images(NamedTuple):
@@ -34,36 +37,6 @@ class Images(NamedTuple):
         """Return all but the last `count` images, and the last `count`."""
         last = Images(self.pixels[-count:], self.labels[-count:])
         return self.first(len(self.labels) - count), last
-
-
-class Recipe(NamedTuple):
-    """How to train: all that, with the data and the network, decides the result.
-
-    Attributes
-    ----------
-    epochs
-        Length of the schedule: the rate is constant for the first half, then falls in a line to 0.
-    seed
-        Of the first weights, of each epoch's order and of its augmentation.
-    rate
-        Adam's learning rate at the start.
-    batch
-        Images a step.
-    augment
-        Flip at random and shift by up to 4 pixels, the border filled with black.
-    bfloat16
-        Train in bfloat16 where that is safe (autocast); evaluation is always in float32.
-    quantiser
-        A key of `train.quantizers.QUANTIZERS`, with which the model was built.
-    """
-
-    epochs: int
-    seed: int = 1
-    rate: float = 0.02
-    batch: int = 100
-    augment: bool = False
-    bfloat16: bool = False
-    quantiser: str = "ste"
 
 
 def scale(pixels):
@@ -90,6 +63,30 @@ def flip_and_shift(pixels, generator):
     return F.pad(pixels, (4, 4, 4, 4))[tuple(i.to(pixels.device) for i in index)]
 
 
+def erase(pixels, probability, generator):
+    """Black out a rectangle, a quarter to half of the image a side, of each image with ``probability``; in place."""
+    count, _, height, width = pixels.shape
+    chosen = torch.rand(count, generator=generator) < probability
+    reach = []
+    for size in (height, width):
+        length = torch.randint(size // 4, size // 2 + 1, (count, 1), generator=generator)
+        start = (torch.rand(count, 1, generator=generator) * (size - length + 1)).long()
+        places = torch.arange(size)
+        reach.append((places >= start) & (places < start + length))
+    black = chosen[:, None, None] & reach[0][:, :, None] & reach[1][:, None, :]
+    return pixels.masked_fill_(black[:, None].to(pixels.device), 0)
+
+
+def epochs_of(recipe, model):
+    """Epochs of the whole training: the schedule, and for each layer but the last the time after it is frozen."""
+    return recipe.epochs + recipe.freeze * (len(binary_weights(model)) - 1)
+
+
+def frozen_at(recipe, epoch):
+    """Layers that are frozen in ``epoch``, from the input on."""
+    return (epoch - recipe.epochs) // recipe.freeze + 1 if recipe.freeze and epoch >= recipe.epochs else 0
+
+
 def train_epoch(model, optimiser, images, recipe, epoch, progress=True):
     """Train for one epoch, numbered from 0; everything random follows from the seed and `epoch`.
 
@@ -103,32 +100,41 @@ def train_epoch(model, optimiser, images, recipe, epoch, progress=True):
     batches = order.split(recipe.batch)
     if len(batches[-1]) < recipe.batch and len(batches) > 1:
         batches = batches[:-1]  # a small batch has poor BatchNorm statistics
+    freeze(model, frozen_at(recipe, epoch))
     model.train()
-    clamped = quantizers.find(recipe.quantiser).clamped
     total = 0.0
-    label = f"epoch {epoch + 1}/{recipe.epochs}"
+    label = f"epoch {epoch + 1}/{epochs_of(recipe, model)}"
     for step, batch in enumerate(track(batches, label, disable=not progress, transient=True)):
-        fraction = (epoch + step / len(batches)) / recipe.epochs
+        now = epoch + step / len(batches)
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * min(1, 2 * (1 - fraction))
-        quantizers.anneal(model, fraction)
-        pixels = images.pixels[batch]
-        if recipe.augment:
-            pixels = flip_and_shift(pixels, generator)
-        x = scale(pixels)
+            group["lr"] = recipe.rate_at(now)
+        quantizers.anneal(model, min(1.0, now / recipe.epochs))
+        x = scale(_augmented(images.pixels[batch], recipe, generator))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.bfloat16):
             scores = model(x)
-        loss = F.cross_entropy(scores.float(), images.labels[batch])
+        loss = F.cross_entropy(scores.float(), images.labels[batch], label_smoothing=recipe.label_smoothing)
         optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        quantizers.observe(model, optimiser)
-        if clamped:
-            with torch.no_grad():
-                for weight in binary_weights(model):
-                    weight.clamp_(-1, 1)
+        if loss.requires_grad:
+            loss.backward()
+            _step(model, optimiser, recipe)
         total += loss.item()
     return total / len(batches)
+
+
+def _augmented(pixels, recipe, generator):
+    if recipe.augment:
+        pixels = flip_and_shift(pixels, generator)
+    return erase(pixels, recipe.erase, generator) if recipe.erase else pixels
+
+
+def _step(model, optimiser, recipe):
+    """One step of the optimiser, and what quantisers want after it."""
+    optimiser.step()
+    quantizers.observe(model, optimiser)
+    if quantizers.find(recipe.quantiser).clamped:
+        with torch.no_grad():
+            for weight in binary_weights(model):
+                weight.clamp_(-1, 1)
 
 
 @torch.no_grad()
@@ -172,7 +178,7 @@ def fit(model, train, validation, recipe, out, progress=True):
         From `train.nets.build`, changed in place.
     train, validation : Images
         To learn from, and to watch.
-    recipe : Recipe
+    recipe : train.recipes.Recipe
         A checkpoint made by another recipe is refused, unless only `epochs` differs and the rate
         has not begun to fall in either: then it makes no difference.
     out : path
@@ -194,25 +200,41 @@ def fit(model, train, validation, recipe, out, progress=True):
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate)
     first, seconds = 0, 0.0
     if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True, map_location=train.labels.device)
-        old = Recipe(**state["recipe"])
-        at_constant_rate = state["epochs_done"] <= min(old.epochs, recipe.epochs) / 2
-        if old != (recipe._replace(epochs=old.epochs) if at_constant_rate else recipe):
-            raise UserError(f"{checkpoint} was made by another recipe ({old}); name another folder")
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        first, seconds = state["epochs_done"], state["seconds"]
-    for epoch in range(first, recipe.epochs):
+        first, seconds = _resume(checkpoint, model, optimiser, recipe, train.labels.device)
+    for epoch in range(first, epochs_of(recipe, model)):
         start = time.monotonic()
         loss = train_epoch(model, optimiser, train, recipe, epoch, progress)
         percent = accuracy(model, validation)
         seconds += time.monotonic() - start
         state = {
-            "recipe": recipe._asdict(), "epochs_done": epoch + 1, "seconds": seconds,
+            "recipe": asdict(recipe), "epochs_done": epoch + 1, "seconds": seconds,
             "model": model.state_dict(), "optimiser": optimiser.state_dict(),
         }  # fmt: skip
         torch.save(state, checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").replace(checkpoint)
         with open(out / "log.csv", "a", newline="") as file:
             csv.writer(file).writerow([epoch + 1, f"{loss:.4f}", f"{percent:.2f}", f"{seconds:.0f}"])
+    if recipe.freeze:
+        freeze(model, len(binary_weights(model)))
     return seconds
+
+
+def _resume(checkpoint, model, optimiser, recipe, device):
+    """Load the state in ``checkpoint``; returns the epochs done and the seconds they took."""
+    try:
+        state = torch.load(checkpoint, weights_only=True, map_location=device)
+        old, done, seconds = Recipe(**state["recipe"]), state["epochs_done"], state["seconds"]
+    except Exception as error:  # whatever the bytes make of PyTorch's reader
+        raise UserError(f"{checkpoint} is no checkpoint of ours, or is damaged ({type(error).__name__}): "
+                        f"remove it, or name another folder") from None
+    constant = recipe.schedule == "linear" and done <= min(old.epochs, recipe.epochs) / 2
+    if old != (replace(recipe, epochs=old.epochs) if constant and recipe.quantiser == "ste" else recipe):
+        raise UserError(f"{checkpoint} was made by another recipe ({old}); name another folder")
+    freeze(model, frozen_at(recipe, done - 1))
+    try:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise UserError(f"{checkpoint} is of another network ({str(error).splitlines()[0]}); "
+                        f"name another folder") from None
+    return done, seconds

@@ -7,6 +7,7 @@ folds into what follows); in training each has its own gradient, and some its ow
 | name | source |
 | --- | --- |
 | ste | BinaryNet, Courbariaux et al. 2016: sign, its gradient passed straight through |
+| staged | two stages, Bulat and Tzimiropoulos 2019: signs of activations first, then also of weights |
 | xnor | XNOR-Net, Rastegari et al. 2016: sign times mean magnitude of the filter |
 | lab | Loss-aware binarisation, Hou et al. 2017: sign times the magnitude weighted by curvature |
 | dsq | Differentiable soft quantisation, Gong et al. 2019: sign, with the gradient of a learnt tanh |
@@ -70,12 +71,30 @@ class Binariser(nn.Module):
         """Return the binarised ``x``, scale 1, zero point 0, one bit."""
         return self.binarise(x), self.scale, self.zero_point, self.bit_width
 
+    def settle(self):
+        """Give signs from now on, also in training; the state says so, for Brevitas makes modules anew on loading."""
+
 
 class PassedSign(Binariser):
     """Sign; the gradient is passed straight through, also to weights at the edge of [-1, 1]."""
 
     def binarise(self, x):
         return through(signs(x), x)
+
+
+class StagedSign(PassedSign):
+    """Real weights for the first half of the training, so that activations become signs first; then as PassedSign."""
+
+    def __init__(self):
+        super().__init__()
+        self.real = True
+
+    def anneal(self, progress):
+        """Set the stage for ``progress`` in [0, 1]."""
+        self.real = progress < 0.5
+
+    def binarise(self, x):
+        return x if self.real and self.training else super().binarise(x)
 
 
 class ClampedSign(Binariser):
@@ -124,13 +143,19 @@ class SoftSign(Binariser):
 class SteepTanh(Binariser):
     """``tanh(nu x)``, nu from 1 to 1000 over the training; sign in evaluation."""
 
+    SIGN = 1e30
+
     def __init__(self):
         super().__init__()
         self.register_buffer("nu", torch.ones(()))
 
     def anneal(self, progress):
         """Set nu for ``progress`` in [0, 1]."""
-        self.nu.fill_(1000.0**progress)
+        self.nu.copy_(torch.where(self.nu < self.SIGN, 1000.0**progress, self.nu))
+
+    def settle(self):
+        """Make the tanh a sign, but at 0."""
+        self.nu.fill_(self.SIGN)
 
     def binarise(self, x):
         return torch.tanh(self.nu * x) if self.training else signs(x)
@@ -160,13 +185,15 @@ class RectifiedSign(Binariser):
 class SampledSign(Binariser):
     """Weights are log odds of +1 over 2; training draws relaxed samples, evaluation takes the likelier sign."""
 
-    temperature = 1.0
+    def settle(self):
+        """Refuse: training is sampling."""
+        raise UserError("quantiser bayes cannot be frozen while it is trained")
 
     def binarise(self, odds):
         if not self.training:
             return signs(odds)
         uniform = torch.rand_like(odds).clamp(1e-6, 1 - 1e-6)
-        return torch.tanh((odds + torch.logit(uniform) / 2) / self.temperature)
+        return torch.tanh(odds + torch.logit(uniform) / 2)
 
 
 class UncertainSign(Binariser):
@@ -183,12 +210,16 @@ class UncertainSign(Binariser):
 
     def anneal(self, progress):
         """Set u for ``progress`` in [0, 1]."""
-        self.u.fill_(self.LEAST**progress)
+        self.u.copy_(torch.where(self.u > 0, self.LEAST**progress, self.u))
+
+    def settle(self):
+        """Leave no uncertainty, but at 0."""
+        self.u.zero_()
 
     def binarise(self, x):
         if not self.training:
             return signs(x)
-        return through((x / self.u).clamp(-1, 1), x.clamp(-1, 1))
+        return through((x / self.u.clamp_min(1e-30)).clamp(-1, 1), x.clamp(-1, 1))
 
 
 class Injector(ExtendedInjector):
@@ -224,6 +255,7 @@ class Quantizer(NamedTuple):
 
 QUANTIZERS = {
     "ste": Quantizer(PassedSign, ClampedSign),
+    "staged": Quantizer(StagedSign, ClampedSign),
     "xnor": Quantizer(ScaledSign, ClampedSign),
     "lab": Quantizer(LossAwareSign, ClampedSign),
     "dsq": Quantizer(SoftSign, SoftSign),

@@ -3,15 +3,20 @@
 import os
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import numpy as np
 import torch
 import typer
 from rich import print
 
+from gen import golden
 from gen.errors import UserError, reported
-from train import data, deploy, export, loop, nets, quantizers
+from gen.importers import qonnx
+from train import data, deploy, export, loop, nets, recipes
 
 HELD_OUT = 5_000  # training images that only watch
 CALIBRATION = 5_000  # training images over which an untrained network's statistics are averaged
@@ -19,17 +24,15 @@ CALIBRATION = 5_000  # training images over which an untrained network's statist
 
 def main(
     net: Annotated[str, typer.Option(help=f"One of {', '.join(nets.NETS)}.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; names what can be resumed.")],
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(recipes.names())}, or a .toml file.")] = "quick",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/<net>-<recipe>-<seed>.")] = None,
     data_folder: Annotated[
         Path | None, typer.Option("--data", help="Folder of the data sets; or set BNN_DATA.")
     ] = None,
-    quantiser: Annotated[str, typer.Option(help=f"One of {', '.join(quantizers.QUANTIZERS)}.")] = "ste",
-    epochs: Annotated[int, typer.Option(min=1, help="Length of the schedule.")] = 60,
     seed: Annotated[int, typer.Option(help="Decides weights, order and augmentation.")] = 1,
-    rate: Annotated[float, typer.Option(min=0, help="Adam's learning rate at the start.")] = 0.02,
-    batch: Annotated[int, typer.Option(min=2, help="Images a step.")] = 100,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Train in bfloat16: faster with AMX or a GPU.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    bfloat16: Annotated[bool | None, typer.Option(help="Instead of the recipe's; faster with AMX or a GPU.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...; the fastest there is when not given.")] = "",
     calibrate_only: Annotated[
         bool, typer.Option("--calibrate-only", help="Leave the seeded weights untrained.")
     ] = False,
@@ -40,34 +43,50 @@ def main(
     once, at the end. Stop at any time; the same command goes on after the last whole epoch.
     """
     with reported():
+        settings = recipes.load(recipe, seed=seed, epochs=epochs, bfloat16=bfloat16)
         torch.manual_seed(seed)
-        model = nets.build(net, quantiser).to(_usable(device), memory_format=torch.channels_last)
+        model = nets.build(net, settings.quantiser)
+        device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model.to(device, memory_format=torch.channels_last)
         dataset = nets.NETS[net].dataset
+        if dataset == "mnist":
+            settings = replace(settings, augment=False)  # a mirrored digit is none
         images = loop.Images.of(*data.load(dataset, "train", data_folder), device)
-        test = loop.Images.of(*data.load(dataset, "test", data_folder), device)
+        test = data.load(dataset, "test", data_folder)
         train, validation = images.split(HELD_OUT)
-        recipe = loop.Recipe(epochs, seed, rate, batch, dataset == "cifar10", bfloat16, quantiser)
+        out = out or Path("runs", f"{net}-{Path(recipe).stem}-{seed}")
         start = time.monotonic()
         if calibrate_only:
-            recipe = recipe._replace(epochs=0)
             nets.balance_pools(model)
             loop.calibrate(model, train.first(CALIBRATION))
             seconds = time.monotonic() - start
         else:
-            seconds = loop.fit(model, train, validation, recipe, out, progress=sys.stdout.isatty())
+            seconds = loop.fit(model, train, validation, settings, out, progress=sys.stdout.isatty())
+        plain = deploy.deployed(model, net).to(device)
+        report = {
+            "net": net, "dataset": dataset, "trained": not calibrate_only, "recipe": asdict(settings),
+            "epochs": 0 if calibrate_only else loop.epochs_of(settings, model), "seed": seed,
+            "seconds": round(seconds), "machine": f"{os.cpu_count()} cores, {_name(device)}",
+            "command": _command(net, recipe, seed, epochs, bfloat16, calibrate_only),
+        } | _agreement(model, plain, net, test, device, not calibrate_only)  # fmt: skip
+        path = export.ship(plain, net, report, out)
+    result = f"{report['accuracy']} % of {len(test[1]):,} test images" if report["trained"] else "untrained"
+    print(f"{net}: {result}; {report['disagreements']} scores of the golden model differ; written to {path}")
 
-        model = deploy.deployed(model, net).to(device)
 
-    percent = None if calibrate_only else round(loop.accuracy(model, test), 2)
-    report = {
-        "net": net, "dataset": dataset, "trained": not calibrate_only, "accuracy": percent,
-        "epochs": recipe.epochs, "seed": seed, "seconds": round(seconds),
-        "machine": f"{os.cpu_count()} cores, {'CPU' if device == 'cpu' else device}",
-        "command": _command(net, recipe, calibrate_only),
-    }  # fmt: skip
-    path = export.ship(model, net, report, out)
-    result = "untrained" if calibrate_only else f"{percent} % of {len(test.labels):,} test images"
-    print(f"{net}: {result}; written to {path}")
+def _agreement(model, plain, net, test, device, trained):
+    """Accuracy on the test images, of the trained graph and of the golden model, and how many scores differ."""
+    pixels, labels = loop.Images.of(*test, device)
+    scores = loop.predict(model, pixels).cpu().numpy()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, f"{net}.onnx")
+        path.write_bytes(export.to_bytes(export.to_qonnx(plain, net, {})))
+        exported = qonnx.load(path)
+    integers = golden.run(exported, test[0]) * exported.scale + exported.offset
+    labels = labels.cpu().numpy()
+    accuracy = [round(100 * float((s.argmax(1) == labels).mean()), 2) if trained else None for s in (scores, integers)]
+    different = int((~np.isclose(scores, integers, rtol=1e-4, atol=1e-4)).any(1).sum())
+    return {"accuracy": accuracy[0], "golden_accuracy": accuracy[1], "disagreements": different}
 
 
 def _usable(device):
@@ -79,13 +98,15 @@ def _usable(device):
     return device
 
 
-def _command(net, recipe, calibrate_only):
-    """Return the command that makes the same again, folders replaced by DIR and RUN."""
-    command = f"python -m train.run --net {net} --data DIR --out RUN --seed {recipe.seed}"
-    if calibrate_only:
-        return f"{command} --calibrate-only"
-    command += f" --epochs {recipe.epochs} --rate {recipe.rate} --batch {recipe.batch}"
-    return command + f" --quantiser {recipe.quantiser}" * (recipe.quantiser != "ste") + " --bfloat16" * recipe.bfloat16
+def _name(device):
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
+
+
+def _command(net, recipe, seed, epochs, bfloat16, calibrate_only):
+    """Return the command that makes the same again, the data folder replaced by DIR."""
+    command = f"python -m train.run --net {net} --recipe {recipe} --data DIR --seed {seed}"
+    command += f" --epochs {epochs}" * bool(epochs) + " --calibrate-only" * calibrate_only
+    return command + {True: " --bfloat16", False: " --no-bfloat16", None: ""}[bfloat16]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""How to train, in short files that one can read: ``paper``, ``best``, ``quick``, ``ubq``, or one's own."""
+
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from math import cos, pi
+from pathlib import Path
+
+from gen.errors import UserError
+
+__all__ = ["Recipe", "load", "names"]
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that, with the network, the data and the seed, decides the result.
+
+    Parameters
+    ----------
+    epochs : int
+        Length of the schedule.
+    rate : float
+        Adam's learning rate at the start.
+    batch : int
+        Images a step.
+    schedule : str
+        ``linear``: constant for the first half, then in a line to 0; ``cosine``: to 0; ``halving``: every 40 epochs.
+    quantiser : str
+        A key of `train.quantizers.QUANTIZERS`.
+    augment : bool
+        Flip at random and shift by up to 4 pixels, the border filled with black; not for digits.
+    label_smoothing : float
+        Share of the target that all classes get alike.
+    erase : float
+        Probability that a rectangle of an image is blacked out.
+    bfloat16 : bool
+        Train in bfloat16 where that is safe (autocast); evaluation is always in float32.
+    freeze : int
+        After ``epochs``, freeze one layer after the other, input to output, and train the rest for so many epochs each;
+        0: none. See `train.freeze`.
+    seed : int
+        Of the first weights, of each epoch's order and of its augmentation.
+    """
+
+    epochs: int
+    rate: float = 0.02
+    batch: int = 100
+    schedule: str = "linear"
+    quantiser: str = "ste"
+    augment: bool = False
+    label_smoothing: float = 0.0
+    erase: float = 0.0
+    bfloat16: bool = False
+    freeze: int = 0
+    seed: int = 1
+
+    def rate_at(self, epoch):
+        """Learning rate at ``epoch``, a float; while layers are frozen, a tenth of the first, falling to 0."""
+        if epoch >= self.epochs:
+            return 0.1 * self.rate
+        fraction = epoch / self.epochs
+        return self.rate * {"linear": min(1, 2 * (1 - fraction)), "cosine": (1 + cos(pi * fraction)) / 2,
+                            "halving": 0.5 ** (epoch // 40)}[self.schedule]
+
+
+def names():
+    """The recipes that come with us."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def load(name, **changes):
+    """The recipe called ``name``, or in the file of that name, with ``changes`` that are not None.
+
+    Raises
+    ------
+    UserError
+        There is no such recipe, or something in it is not as it should be.
+    """
+    path = Path(name) if name.endswith(".toml") else _FOLDER / f"{name}.toml"
+    try:
+        entries = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"no recipe {name!r} ({error.strerror}); there are {', '.join(names())}, "
+                        f"or give the path of a .toml file") from None
+    except ValueError as error:
+        raise UserError(f"recipe {path}: {error}") from None
+    kinds = {field.name: field.type for field in fields(Recipe)}
+    for key, value in entries.items():
+        if key not in kinds:
+            raise UserError(f"recipe {path}: no setting {key!r}; there are {', '.join(kinds)}")
+        if type(value) is not kinds[key] and not (kinds[key] is float and type(value) is int):
+            raise UserError(f"recipe {path}: {key} is {value!r}, not of type {kinds[key].__name__}")
+    if "epochs" not in entries:
+        raise UserError(f"recipe {path}: epochs are missing")
+    recipe = replace(Recipe(**entries), **{key: value for key, value in changes.items() if value is not None})
+    return _checked(recipe, path)
+
+
+def _checked(recipe, path):
+    for key, least, most in [("epochs", 1, 10**6), ("rate", 0, 10), ("batch", 2, 10**6), ("freeze", 0, 10**3),
+                             ("label_smoothing", 0, 1), ("erase", 0, 1)]:
+        if not least <= asdict(recipe)[key] <= most:
+            raise UserError(f"recipe {path}: {key} is {asdict(recipe)[key]}, not in {least} to {most:,}")
+    if recipe.schedule not in ("linear", "cosine", "halving"):
+        raise UserError(f"recipe {path}: no schedule {recipe.schedule!r}; there are linear, cosine, halving")
+    return recipe
