@@ -22,10 +22,14 @@ from .resources import Resources
 
 __all__ = ["converters", "cost", "shell", "units"]
 
-BRAM18 = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))  # (width, depth)
+# (width, depth, RAMB36) of the shapes that a block memory has
+SHAPES = tuple((width, depth, size) for size, shapes in (
+    (1, ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))),
+    (0.5, ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)))) for width, depth in shapes)
 DSP_BITS = 9  # narrower products are made of LUTs
 XNOR = 1.48  # LUTs per input of an XNOR lane, up to the counts of nine
 SIGN = 0.55  # LUTs per input bit of a sign lane, up to the adder tree
+MULTIPLEXER = 1 / 514  # what Yosys counts for an input of one bit, in RAMB36
 DEEP = 1.4  # LUTs per 64 bits of a deep memory
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
@@ -54,9 +58,19 @@ def _mux(inputs):
     return ceil((inputs - 1) / 3)
 
 
+@cache
 def _blocks(width, depth):
-    count, parts = min((ceil(width / w) * ceil(depth / d), ceil(depth / d)) for w, d in BRAM18)
-    return Resources(lut=width * _mux(parts), bram=count / 2)
+    """Block memories in columns of one shape, and one of another for the bits that are left over."""
+    def options():
+        for wide, deep, size in SHAPES:
+            columns, rest = divmod(width, wide)
+            parts = ceil(depth / deep)
+            blocks = columns * parts * size + min(
+                (ceil(depth / d) * s for w, d, s in SHAPES if w >= rest), default=0) * bool(rest)
+            yield blocks + MULTIPLEXER * width * (parts - 1), blocks, parts
+
+    _, blocks, parts = min(options())
+    return Resources(lut=width * _mux(parts), bram=blocks)
 
 
 def _distinct(words, bits):

@@ -102,7 +102,7 @@ def train_epoch(model, optimiser, images, recipe, epoch, progress=True):
         batches = batches[:-1]  # a small batch has poor BatchNorm statistics
     freeze(model, frozen_at(recipe, epoch))
     model.train()
-    total = 0.0
+    total = torch.zeros((), device=images.labels.device)  # asked for once: a GPU need not wait for us every step
     label = f"epoch {epoch + 1}/{epochs_of(recipe, model)}"
     for step, batch in enumerate(track(batches, label, disable=not progress, transient=True)):
         now = epoch + step / len(batches)
@@ -117,8 +117,8 @@ def train_epoch(model, optimiser, images, recipe, epoch, progress=True):
         if loss.requires_grad:
             loss.backward()
             _step(model, optimiser, recipe)
-        total += loss.item()
-    return total / len(batches)
+        total += loss.detach()
+    return total.item() / len(batches)
 
 
 def _augmented(pixels, recipe, generator):
