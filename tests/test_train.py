@@ -114,10 +114,10 @@ def test_padding_is_zero(tiny):
 # Training
 
 
-def test_flip_and_shift_moves_and_blackens():
+def test_jitter_moves_and_blackens():
     images = torch.randint(1, 256, (64, 2, 6, 6), dtype=torch.uint8)
-    moved = loop.flip_and_shift(images, torch.Generator().manual_seed(1))
-    again = loop.flip_and_shift(images, torch.Generator().manual_seed(1))
+    moved = loop.jitter(images, 4, True, torch.Generator().manual_seed(1))
+    again = loop.jitter(images, 4, True, torch.Generator().manual_seed(1))
     assert torch.equal(moved, again)
     seen = set()
     for image, result in zip(images, moved, strict=True):
@@ -130,6 +130,7 @@ def test_flip_and_shift_moves_and_blackens():
                 if torch.equal(padded[:, down : down + 6, right : right + 6], result)
             }
     assert len(seen) > 30 and {flip for flip, _, _ in seen} == {False, True}
+    assert torch.equal(loop.jitter(images, 0, False, torch.Generator()), images)
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
@@ -156,7 +157,7 @@ def stop_after(epochs):
 
 def test_resumed_is_uninterrupted(tiny, tmp_path):
     train, validation = stripes(130).split(30)
-    recipe = Recipe(3, seed=5, batch=40, augment=True)
+    recipe = Recipe(3, seed=5, batch=40, shift=4, mirror=True)
     stopped = nets.build("tiny")
     stopped.load_state_dict(tiny.state_dict())
     loop.fit(tiny, train, validation, recipe, tmp_path / "a", progress=False)
@@ -428,7 +429,7 @@ def test_recipes_of_ours(name):
 @pytest.mark.parametrize(("text", "complaint"), [
     ("epochs = ", "recipe .*own.toml"), ("rate = 0.1", "epochs are missing"), ("epochs = 1.5", "not of type int"),
     ("epochs = 1\nspeed = 1", "no setting 'speed'; there are epochs, rate"), ("epochs = 0", "not in 1 to"),
-    ('epochs = 1\nschedule = "up"', "no schedule 'up'"), ("epochs = 1\naugment = 1", "not of type bool"),
+    ('epochs = 1\nschedule = "up"', "no schedule 'up'"), ("epochs = 1\nmirror = 1", "not of type bool"),
 ])
 def test_recipes_that_are_refused(text, complaint, tmp_path):
     path = tmp_path / "own.toml"
@@ -502,7 +503,7 @@ def test_command_line_trains_and_ships(tiny, tmp_path, monkeypatch):
         (["--net", "tfc"], "give --data DIR"),
         (["--net", "tfc", "--device", "toaster"], "toaster"),
         (["--net", "tfc", "--epochs", "0"], "epochs is 0, not in 1 to"),
-        (["--net", "tfc", "--recipe", "none"], "no recipe 'none' (No such file or directory); there are best, paper,"),
+        (["--net", "tfc", "--recipe", "none"], "no recipe 'none' (No such file or directory); there are best, digits,"),
     ],
 )
 def test_command_line_errors(arguments, complaint, tmp_path, monkeypatch):

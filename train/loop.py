@@ -44,14 +44,14 @@ def scale(pixels):
     return (pixels.float() / 255.0).contiguous(memory_format=torch.channels_last)
 
 
-def flip_and_shift(pixels, generator):
-    """Flip each image at random and shift it by up to 4 pixels each way, filling with 0.
+def jitter(pixels, shift, mirror, generator):
+    """Mirror each image at random, if ``mirror``, and shift it by up to ``shift`` pixels each way, filling with 0.
 
     `pixels` is `[N, C, H, W]`; random numbers are drawn on the CPU, so that every device agrees.
     """
     count, channels, height, width = pixels.shape
-    down, right = torch.randint(0, 9, (2, count, 1), generator=generator)
-    flip = torch.randint(0, 2, (count, 1), generator=generator, dtype=torch.bool)
+    down, right = torch.randint(0, 2 * shift + 1, (2, count, 1), generator=generator)
+    flip = torch.randint(0, 1 + mirror, (count, 1), generator=generator).bool()
     rows = down + torch.arange(height)
     columns = torch.arange(width).expand(count, width)
     columns = right + torch.where(flip, columns.flip(1), columns)
@@ -60,7 +60,7 @@ def flip_and_shift(pixels, generator):
         image, torch.arange(channels).view(1, -1, 1, 1), rows[:, None, :, None],
         columns[:, None, None, :],
     )  # fmt: skip
-    return F.pad(pixels, (4, 4, 4, 4))[tuple(i.to(pixels.device) for i in index)]
+    return F.pad(pixels, (shift,) * 4)[tuple(i.to(pixels.device) for i in index)]
 
 
 def erase(pixels, probability, generator):
@@ -122,8 +122,8 @@ def train_epoch(model, optimiser, images, recipe, epoch, progress=True):
 
 
 def _augmented(pixels, recipe, generator):
-    if recipe.augment:
-        pixels = flip_and_shift(pixels, generator)
+    if recipe.shift or recipe.mirror:
+        pixels = jitter(pixels, recipe.shift, recipe.mirror, generator)
     return erase(pixels, recipe.erase, generator) if recipe.erase else pixels
 
 

@@ -50,7 +50,7 @@ def main(
         model.to(device, memory_format=torch.channels_last)
         dataset = nets.NETS[net].dataset
         if dataset == "mnist":
-            settings = replace(settings, augment=False)  # a mirrored digit is none
+            settings = replace(settings, mirror=False)  # a mirrored digit is none
         images = loop.Images.of(*data.load(dataset, "train", data_folder), device)
         test = data.load(dataset, "test", data_folder)
         train, validation = images.split(HELD_OUT)

@@ -28,8 +28,10 @@ class Recipe:
         ``linear``: constant for the first half, then in a line to 0; ``cosine``: to 0; ``halving``: every 40 epochs.
     quantiser : str
         A key of `train.quantizers.QUANTIZERS`.
-    augment : bool
-        Flip at random and shift by up to 4 pixels, the border filled with black; not for digits.
+    shift : int
+        Move each image by up to so many pixels each way, the border filled with black.
+    mirror : bool
+        Mirror images at random; not those of digits.
     label_smoothing : float
         Share of the target that all classes get alike.
     erase : float
@@ -48,7 +50,8 @@ class Recipe:
     batch: int = 100
     schedule: str = "linear"
     quantiser: str = "ste"
-    augment: bool = False
+    shift: int = 0
+    mirror: bool = False
     label_smoothing: float = 0.0
     erase: float = 0.0
     bfloat16: bool = False
@@ -99,7 +102,7 @@ def load(name, **changes):
 
 def _checked(recipe, path):
     for key, least, most in [("epochs", 1, 10**6), ("rate", 0, 10), ("batch", 2, 10**6), ("freeze", 0, 10**3),
-                             ("label_smoothing", 0, 1), ("erase", 0, 1)]:
+                             ("shift", 0, 100), ("label_smoothing", 0, 1), ("erase", 0, 1)]:
         if not least <= asdict(recipe)[key] <= most:
             raise UserError(f"recipe {path}: {key} is {asdict(recipe)[key]}, not in {least} to {most:,}")
     if recipe.schedule not in ("linear", "cosine", "halving"):
