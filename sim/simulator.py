@@ -42,7 +42,7 @@ def tool_environment(simulator):
     }
 
 
-def run(sources, top, module, out, *, parameters=None, arguments=(), environment=None, only=None, seed=1,
+def run(sources, top, module, out, *, arguments=(), environment=None, only=None, seed=1,
         waves=False, simulator="verilator"):
     """Build ``sources`` and run the cocotb tests of ``module`` on them; raise when one of them fails.
 
@@ -57,8 +57,6 @@ def run(sources, top, module, out, *, parameters=None, arguments=(), environment
     out : path
         Folder for everything built, for results and waves; the simulation runs there, so ``.mem`` files go
         there.
-    parameters : dict, optional
-        Verilog parameters of ``top``.
     arguments : list of str
         Further arguments to the simulator's build.
     environment : dict, optional
@@ -79,7 +77,7 @@ def run(sources, top, module, out, *, parameters=None, arguments=(), environment
         runner = get_runner(simulator)
         runner.build(
             sources=[pathlib.Path(source).resolve() for source in sources], hdl_toplevel=top, build_dir=out,
-            parameters=parameters or {}, build_args=[*ARGUMENTS[simulator], *arguments], waves=waves,
+            build_args=[*ARGUMENTS[simulator], *arguments], waves=waves,
             timescale=("1ns", "1ps"))
         results = runner.test(
             hdl_toplevel=top, test_module=module, build_dir=out, test_dir=out, test_filter=only, seed=seed,

@@ -9,8 +9,12 @@ contradicts itself: thirteen padded convolutions and three pools leave 4x4x512 =
 it gives the first dense layer 512 inputs. We read the layer list as printed and put a global 4x4
 max-pool before the dense layers. ``bvgg16-flatten`` keeps the 8,192 values instead, and
 ``bvgg16-5pool`` pools after each of the five stacks.
+
+``cnn6`` and ``cnn10`` are small nets of the group that published UBQ (4.6-bit quantisation, Trusov et al.);
+``lenet`` is LeNet-5's shape, ``lenet4`` four times as wide.
 """
 
+import re
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -37,8 +41,8 @@ class Net(NamedTuple):
     padding
         Zeros around the input of every convolution; they are 0, neither -1 nor +1.
     layers
-        ``64C3`` is a 3x3 convolution to 64 channels, ``MP2`` a 2x2 max-pool with stride 2, a bare
-        number a dense layer; the last one gives the scores of the classes.
+        ``64C3`` is a 3x3 convolution to 64 channels, ``64C3p1`` one with a padding of its own, ``MP2``
+        a 2x2 max-pool with stride 2, a bare number a dense layer; the last gives the classes' scores.
     """
 
     dataset: str
@@ -55,6 +59,10 @@ NETS = {
     "bvgg16-flatten": Net("cifar10", 1, f"{_STACKS_1_TO_3} {_STACK} {_STACK} 1024 10"),
     "bvgg16-5pool": Net("cifar10", 1, f"{_STACKS_1_TO_3} {_STACK} MP2 {_STACK} MP2 1024 10"),
     "cnv": Net("cifar10", 0, _CNV),
+    "cnn6": Net("mnist", 0, "4C1p2 8C5 MP2 16C3 MP2 32C3 MP2 64C2 10"),
+    "cnn10": Net("mnist", 0, "8C1p2 16C3p1 32C3p1 MP2 32C3p1 64C3p1 MP2 64C3 64C3 128C3 256C2 10"),
+    "lenet": Net("mnist", 0, "6C5p2 MP2 16C5 MP2 120 84 10"),
+    "lenet4": Net("mnist", 0, "24C5p2 MP2 64C5 MP2 480 336 10"),
     "tfc": Net("mnist", 0, "64 64 64 10"),
     "sfc": Net("mnist", 0, "256 256 256 10"),
     "lfc": Net("mnist", 0, "1024 1024 1024 10"),
@@ -101,7 +109,6 @@ class _Chain:
     """Layers in the making, and the shape of what they give."""
 
     def __init__(self, net, quantiser):
-        self.net = net
         self.height, self.width, self.channels = DATASETS[net.dataset].shape
         self.weight, self.activation = quantizers.find(quantiser).injectors()
         # Quantisers that learn or change would blur the input; signs of the pixels stay signs.
@@ -114,9 +121,9 @@ class _Chain:
         self.height, self.width = self.height // size, self.width // size
         self.stack, self.index = self.stack + 1, 0
 
-    def conv(self, outputs, kernel):
+    def conv(self, outputs, kernel, padding):
         self.index += 1
-        name, padding = f"{self.stack}_{self.index}", self.net.padding
+        name = f"{self.stack}_{self.index}"
         self.layers[f"conv{name}"] = qnn.QuantConv2d(
             self.channels, outputs, kernel, padding=padding, bias=False, weight_quant=self.weight)
         self.layers[f"norm{name}"] = nn.BatchNorm2d(outputs, eps=1e-4)
@@ -164,7 +171,8 @@ def build(name, quantiser="ste"):
         if word.startswith("MP"):
             chain.pool(int(word.removeprefix("MP")))
         else:
-            chain.conv(*map(int, word.split("C")))
+            outputs, kernel, padding = re.fullmatch(r"(\d+)C(\d+)(?:p(\d+))?", word).groups()
+            chain.conv(int(outputs), int(kernel), NETS[name].padding if padding is None else int(padding))
     chain.flatten()
     for number, outputs in enumerate(dense, 1):
         chain.dense(f"dense{number}", int(outputs), last=number == len(dense))
