@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["UserError", "reported"]
+__all__ = ["UserError", "needs", "reported"]
 
 
 class UserError(ValueError):
@@ -21,3 +21,12 @@ def reported():
     except (UserError, OSError) as error:
         Console(stderr=True, highlight=False).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def needs(extra):
+    """Say how to install what an import in the block does not find: it is of the ``extra`` in pyproject.toml."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error}: pip install -c constraints.txt -e '.[{extra}]'") from None

@@ -4,6 +4,7 @@ Integers travel as float32, exact up to 2**24, because that is what fast matrix 
 sums could grow larger is computed in float64.
 """
 
+import math
 from functools import reduce, singledispatch
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from rich.console import Console
 from rich.progress import track
 
-from train.data import DATASETS
+from train.data import DATASETS, classes
 from train.data import load as load_images
 
 from .errors import UserError, reported
@@ -21,7 +22,7 @@ from .importers.qonnx import load
 from .network import Conv, Flatten, Lookup, Pool, Threshold, TopK
 from .zoo import find
 
-__all__ = ["data_set", "evaluate", "run"]
+__all__ = ["as_input", "class_count", "data_set", "evaluate", "examples", "image_shape", "run"]
 
 # Memory: values of a layer's output in one batch, and values of the matrix that a convolution is turned into.
 _BATCH_VALUES = 1 << 22
@@ -187,32 +188,96 @@ def _windows(values, layer):
 
 
 def data_set(network):
-    """Name of the network's data set: the one that the model file tells, or else one with images of the right size.
+    """Name of the network's data set: the one that the model file tells, or else one of the right size.
 
     Raises
     ------
     UserError
-        None fits.
+        Only the user can know: the file tells of a folder of pictures, or nothing, and no data set fits.
     """
-    count = network.input.positions * network.input.channels
-    fitting = [name for name, data in DATASETS.items() if np.prod(data.shape) == count]
     told = network.metadata.get("dataset")
-    if not fitting or told not in (None, *fitting):
+    if told in DATASETS:
+        return told
+    if told:
         raise UserError(
-            f"{network.name}: no data set {told or ''} with images of {network.input.shape} is known"
+            f"{network.name} was trained on {told!r}, which is none of {', '.join(DATASETS)}: "
+            "name the folder of its pictures with --dataset DIR"
         )
-    return told or fitting[0]
+    size = network.input.positions * network.input.channels, class_count(network)
+    fitting = [name for name, data in DATASETS.items() if (math.prod(data.shape), len(data.classes)) == size]
+    if not fitting:
+        raise UserError(
+            f"{network.name}: no data set has images of {network.input.shape} and {size[1]} classes; "
+            "name one of another size, or a folder of pictures, with --dataset"
+        )
+    return fitting[0]
+
+
+def examples(network, folder=None, dataset=None):
+    """Test images as ``network`` takes them, and their labels.
+
+    Parameters
+    ----------
+    network : Network
+        A vector is the square image of as many values, channel by channel.
+    folder : path, optional
+        Of the data sets; ``$BNN_DATA`` when not given.
+    dataset : str or path, optional
+        Name of a data set, or a folder of pictures; :func:`data_set` when not given.
+
+    Returns
+    -------
+    images : uint8 array, shape (count, height, width, channels)
+    labels : int64 array, shape (count,)
+    """
+    dataset = dataset or data_set(network)
+    names = classes(dataset)
+    if len(names) != class_count(network):
+        raise UserError(
+            f"{network.name} tells {class_count(network)} classes apart, but {dataset} has {len(names)}: "
+            "name what it was trained for, with --dataset"
+        )
+    images, labels = load_images(dataset, "test", folder, image_shape(network))
+    return as_input(network, images), labels
+
+
+def as_input(network, images):
+    """Images of :func:`image_shape` in the shape that ``network`` takes: vectors are made channel by channel."""
+    if network.input.positions == 1:
+        images = images.transpose(0, 3, 1, 2)
+    return images.reshape(len(images), *network.input.shape)
+
+
+def class_count(network):
+    """How many classes ``network`` tells apart."""
+    last = network.layers[-1]
+    return (last.input if isinstance(last, TopK) else last.output).channels
+
+
+def image_shape(network):
+    """Shape of the images that ``network`` sees, or of the square ones behind the vectors that it takes."""
+    if network.input.positions > 1:
+        return network.input.shape
+    values = network.input.channels
+    for channels in (1, 3):
+        side = math.isqrt(values // channels)
+        if side * side * channels == values:
+            return side, side, channels
+    raise UserError(f"{network.name} takes vectors of {values} values, which no square image has")
 
 
 def _main(
     net: Annotated[str, typer.Option(help="A network of the zoo, or the path of an .onnx or .onnx.xz file.")],
     data: Annotated[str, typer.Option(envvar="BNN_DATA", help="Folder with the data sets.")] = "",
+    dataset: Annotated[
+        str, typer.Option(help=f"One of {', '.join(DATASETS)}, or a folder of pictures. Default: the network's own.")
+    ] = "",
     images: Annotated[int, typer.Option(min=1, help="How many test images, the first ones.")] = 10_000,
 ):
-    """Measure the accuracy of the golden model on the test images of the network's data set."""
+    """Measure the accuracy of the golden model on test images."""
     with reported():
         network = load(find(net))
-        pixels, labels = (array[:images] for array in load_images(data_set(network), "test", data))
+        pixels, labels = (array[:images] for array in examples(network, data, dataset))
         accuracy = evaluate(network, pixels, labels)
     untrained = " [bold red]untrained[/]" if network.untrained else ""
     Console().print(

@@ -9,8 +9,8 @@ import skimage
 from PIL import Image
 
 from gen.errors import UserError
-from gen.golden import data_set
-from train.data import load
+from gen.golden import examples
+from train.data import DATASETS
 
 __all__ = ["frames"]
 
@@ -23,7 +23,7 @@ def frames(network, count, folder=None):
     Parameters
     ----------
     network : gen.network.Network
-        Its metadata name the data set.
+        Its metadata name the data set; whoever trained it on pictures of their own gets photographs.
     count : int
     folder : path, optional
         Of the data sets; ``$BNN_DATA`` when not given. Without data: squares cut from photographs.
@@ -35,12 +35,12 @@ def frames(network, count, folder=None):
     source : str
     """
     folder = folder or os.environ.get("BNN_DATA")
-    if folder and "dataset" in network.metadata:
-        dataset = data_set(network)
-        images, labels = load(dataset, "test", folder)
+    dataset = network.metadata.get("dataset")
+    if folder and dataset in DATASETS:
+        images, labels = examples(network, folder)
         if count > len(images):
             raise UserError(f"{count} frames are asked for, but {dataset} has {len(images)} test images")
-        return images[:count].reshape(-1, *network.input.shape), labels[:count], f"{dataset} test images"
+        return images[:count], labels[:count], f"{dataset} test images"
     return _photographs(network.input, count), None, "photographs"
 
 

@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from gen import golden, zoo
 from gen.bits import BYTE, Values
 from gen.errors import UserError
 from gen.importers.qonnx import load
-from gen.network import Conv, Network, Pool, Tensor, Threshold
+from gen.network import Conv, Flatten, Network, Pool, Tensor, Threshold, TopK
 from tests import integers
 from tests.graphs import imported
 from tests.random_networks import random_network
 from tests.reference import reference
+from train.data import datasets
 from train.data import load as load_images
 
 DATA = os.environ.get("BNN_DATA")
@@ -126,6 +128,106 @@ def test_images_that_do_not_fit_are_refused(tmp_path):
         golden.run(network, random_images(network, 2).astype(float))
     with pytest.raises(UserError, match=r"net takes uint8 images"):
         golden.run(network, random_images(network, 2)[:, 1:])
+
+
+# The images that belong to a network
+
+
+def dense(shape, classes=10, **metadata):
+    """A network of one layer that adds up some pixels for each class."""
+    flat = Flatten("flat", Tensor(*shape, BYTE)) if shape[:2] != (1, 1) else None
+    image = flat.output if flat else Tensor(*shape, BYTE)
+    weights = np.random.default_rng(5).integers(0, 2, (classes, image.channels, 1, 1)) * 2 - 1
+    layers = [flat] * bool(flat) + [Conv("dense", image, weights=weights)]
+    return Network("net", tuple(layers), np.ones(classes), np.zeros(classes), metadata)
+
+
+@pytest.fixture
+def two_images(tmp_path, monkeypatch):
+    """CIFAR-10 and MNIST with two test images each."""
+    rng = np.random.default_rng(6)
+    for name in "cifar10", "mnist":
+        monkeypatch.setitem(datasets.DATASETS, name, datasets.DATASETS[name]._replace(counts={"test": 2}))
+    for folder in "cifar-10-batches-bin", "MNIST/raw":
+        (tmp_path / folder).mkdir(parents=True)
+    colours, grey = rng.integers(0, 256, (2, 3073), np.uint8), rng.integers(0, 256, (2, 28, 28), np.uint8)
+    colours[:, 0] = 4, 2
+    (tmp_path / "cifar-10-batches-bin/test_batch.bin").write_bytes(colours.tobytes())
+    (tmp_path / "MNIST/raw/t10k-images-idx3-ubyte").write_bytes(
+        bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28]) + grey.tobytes()
+    )
+    (tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 1]))
+    return tmp_path, colours[:, 1:].reshape(2, 3, 32, 32), grey
+
+
+@pytest.mark.parametrize(
+    "network, wanted",
+    [
+        (dense((32, 32, 3)), "cifar10"),
+        (dense((32, 32, 3), 100), "cifar100"),
+        (dense((32, 32, 3), dataset="svhn"), "svhn"),
+        (dense((28, 28, 1)), "mnist"),
+        (dense((1, 1, 784)), "mnist"),
+        (dense((28, 28, 1), dataset="fashion-mnist"), "fashion-mnist"),
+        (dense((32, 32, 3), dataset="mnist"), "mnist"),
+    ],
+)
+def test_data_set(network, wanted):
+    assert golden.data_set(network) == wanted
+
+
+def test_data_sets_that_only_the_user_knows():
+    with pytest.raises(UserError, match=r"net was trained on 'my/cats', which is none of cifar10, .*--dataset DIR"):
+        golden.data_set(dense((32, 32, 3), dataset="my/cats"))
+    with pytest.raises(UserError, match=r"net: no data set has images of \(32, 32, 3\) and 7 classes; .*--dataset"):
+        golden.data_set(dense((32, 32, 3), 7))
+
+
+def test_examples(two_images):
+    folder, colours, grey = two_images
+    images, labels = golden.examples(dense((32, 32, 3)), folder)
+    assert np.array_equal(images.transpose(0, 3, 1, 2), colours) and labels.tolist() == [4, 2]
+    images, labels = golden.examples(dense((28, 28, 1)), folder)
+    assert np.array_equal(images[..., 0], grey) and labels.tolist() == [7, 1]
+    ranked = dense((28, 28, 1))
+    ranked = replace(ranked, layers=(*ranked.layers, TopK("best", ranked.output, k=3)))
+    assert np.array_equal(golden.examples(ranked, folder)[0][..., 0], grey)
+
+
+def test_examples_for_vectors(two_images):
+    folder, colours, grey = two_images
+    images = golden.examples(dense((1, 1, 784)), folder)[0]
+    assert images.shape == (2, 1, 1, 784) and np.array_equal(images.ravel(), grey.ravel())
+    images = golden.examples(dense((1, 1, 3072)), folder)[0]
+    assert images.shape == (2, 1, 1, 3072) and np.array_equal(images.ravel(), colours.ravel())
+    with pytest.raises(UserError, match="vectors of 785 values"):
+        golden.examples(dense((1, 1, 785), dataset="mnist"), folder)
+
+
+def test_examples_of_another_shape(two_images):
+    folder, _, grey = two_images
+    network = dense((28, 28, 3), dataset="mnist")
+    images, labels = golden.examples(network, folder)
+    assert np.array_equal(images, grey[..., None].repeat(3, axis=-1)) and labels.tolist() == [7, 1]
+    assert golden.evaluate(network, images, labels, progress=False) in {0, 0.5, 1}
+    assert golden.examples(dense((32, 32, 3)), folder, "mnist")[0].shape == (2, 32, 32, 3)
+    assert golden.examples(dense((1, 1, 256)), folder, "cifar10")[0].shape == (2, 1, 1, 256)
+
+
+def test_examples_of_other_classes(two_images):
+    with pytest.raises(UserError, match=r"net tells 3 classes apart, but mnist has 10: .*--dataset"):
+        golden.examples(dense((28, 28, 1), 3), two_images[0], "mnist")
+
+
+def test_pictures_by_the_command_line(tmp_path):
+    for name in "0123456789":
+        (tmp_path / "test" / name).mkdir(parents=True)
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.fromarray(np.full((40, 30), 25 * int(name), np.uint8)).save(tmp_path / "test" / name / "a.jpg")
+    given = subprocess.run(
+        [sys.executable, "-m", "gen.golden", "--net", "tfc", "--dataset", str(tmp_path)], text=True, capture_output=True
+    )
+    assert "of 10 test images (golden model)" in given.stdout, given.stderr
 
 
 def test_zoo_finds_names_and_paths(tmp_path):

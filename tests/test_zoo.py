@@ -13,7 +13,7 @@ import pytest
 from tests.reference import reference
 from train import data
 
-ZOO = Path(data.__file__).parent / "zoo"
+ZOO = Path(data.__file__).parents[1] / "zoo"
 NETS = sorted(path.name.removesuffix(".onnx.xz") for path in ZOO.glob("*.onnx.xz"))
 
 

@@ -31,8 +31,8 @@ def deployed(model, net):
     ----------
     model : torch.nn.Sequential
         From `train.nets.build`, with any quantiser; left as it is.
-    net : str
-        Its key in `train.nets.NETS`.
+    net : str or train.nets.Net
+        What it was built from.
 
     Returns
     -------
@@ -45,7 +45,8 @@ def deployed(model, net):
         Weights of a filter have different magnitudes: there is no scale to move.
     """
     model.eval()
-    result = nets.build(net).eval()
+    last = nets.binary_weights(model)[-1]
+    result = nets.build(net, classes=len(last)).to(last.device).eval()
     for name, layer in model.named_children():
         if name in nets.binary_layers(model):
             weight = layer.quant_weight().value

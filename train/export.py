@@ -99,7 +99,7 @@ def ship(model, net, report, folder):
         Its key in `train.nets.NETS`; names the files.
     report : dict
         What the JSON says of the model; ``sha256``, of the uncompressed ONNX file, is added. Of it
-        ``dataset``, ``trained`` and ``accuracy`` also go into the model's metadata, unless None.
+        ``dataset``, ``trained``, ``accuracy`` and, as JSON, ``classes`` also go into the model's metadata, unless None.
     folder : path
         Made if missing.
 
@@ -109,13 +109,15 @@ def ship(model, net, report, folder):
         The compressed model.
     """
     metadata = {key: str(report[key]).lower() for key in ("dataset", "trained", "accuracy") if report[key] is not None}
+    metadata["classes"] = json.dumps(report["classes"])
     data = to_bytes(to_qonnx(model, net, metadata))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{net}.onnx.xz"
     path.write_bytes(lzma.compress(data, filters=_FILTERS))
     report = report | {"sha256": hashlib.sha256(data).hexdigest()}
-    (folder / f"{net}.json").write_text(json.dumps(report, indent=2) + "\n")
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in report.items())
+    (folder / f"{net}.json").write_text(f"{{\n{lines}\n}}\n")
     return path
 
 

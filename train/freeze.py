@@ -38,8 +38,7 @@ def freeze(model, count):
         A layer's weights have a scale other than 1.
     """
     model.eval()
-    names = list(dict(model.named_children()))
-    layers = nets.binary_layers(model)
+    layers, hidden = nets.binary_layers(model), nets.hidden_layers(model)
     for number, (name, layer) in enumerate(list(layers.items())[:count]):
         if not layer.weight.requires_grad:
             continue
@@ -49,8 +48,8 @@ def freeze(model, count):
         layer.weight.copy_(weight)
         layer.weight.requires_grad_(False)
         layer.weight_quant.tensor_quant.settle()
-        if number + 1 < len(layers):
-            norm, sign = names[names.index(name) + 1:names.index(name) + 3]
+        if number < len(hidden):
+            _, norm, sign = hidden[number]
             unit = PIXEL if number == 0 and isinstance(layer, nn.Conv2d) else 1.0
             setattr(model, norm, threshold(getattr(model, norm), unit))
             getattr(model, sign).act_quant.fused_activation_quant_proxy.tensor_quant.settle()

@@ -1,5 +1,6 @@
 """The training loop: Adam on latent weights by a recipe, a checkpoint after every epoch."""
 
+import copy
 import csv
 import time
 from dataclasses import asdict, replace
@@ -8,13 +9,17 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tensorboardX import SummaryWriter
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gen.errors import UserError
-from train import quantizers
+from train import augment, parallel, quantizers
 from train.freeze import freeze
 from train.nets import binary_weights
 from train.recipes import Recipe
+
+COLUMNS = "epoch", "loss", "accuracy", "rate", "flips", "uncertain", "seconds"
 
 
 class Images(NamedTuple):
@@ -39,42 +44,9 @@ class Images(NamedTuple):
         return self.first(len(self.labels) - count), last
 
 
-def scale(pixels):
-    """Return uint8 pixels as float32 in [0, 1], what the networks expect; channels last: faster."""
-    return (pixels.float() / 255.0).contiguous(memory_format=torch.channels_last)
-
-
-def jitter(pixels, shift, mirror, generator):
-    """Mirror each image at random, if ``mirror``, and shift it by up to ``shift`` pixels each way, filling with 0.
-
-    `pixels` is `[N, C, H, W]`; random numbers are drawn on the CPU, so that every device agrees.
-    """
-    count, channels, height, width = pixels.shape
-    down, right = torch.randint(0, 2 * shift + 1, (2, count, 1), generator=generator)
-    flip = torch.randint(0, 1 + mirror, (count, 1), generator=generator).bool()
-    rows = down + torch.arange(height)
-    columns = torch.arange(width).expand(count, width)
-    columns = right + torch.where(flip, columns.flip(1), columns)
-    image = torch.arange(count).view(-1, 1, 1, 1)
-    index = (
-        image, torch.arange(channels).view(1, -1, 1, 1), rows[:, None, :, None],
-        columns[:, None, None, :],
-    )  # fmt: skip
-    return F.pad(pixels, (shift,) * 4)[tuple(i.to(pixels.device) for i in index)]
-
-
-def erase(pixels, probability, generator):
-    """Black out a rectangle, a quarter to half of the image a side, of each image with ``probability``; in place."""
-    count, _, height, width = pixels.shape
-    chosen = torch.rand(count, generator=generator) < probability
-    reach = []
-    for size in (height, width):
-        length = torch.randint(size // 4, size // 2 + 1, (count, 1), generator=generator)
-        start = (torch.rand(count, 1, generator=generator) * (size - length + 1)).long()
-        places = torch.arange(size)
-        reach.append((places >= start) & (places < start + length))
-    black = chosen[:, None, None] & reach[0][:, :, None] & reach[1][:, None, :]
-    return pixels.masked_fill_(black[:, None].to(pixels.device), 0)
+def scale(pixels, dtype=torch.float32):
+    """Return uint8 pixels as `dtype` in [0, 1], what the networks expect; channels last: faster."""
+    return (pixels.to(dtype) / 255.0).contiguous(memory_format=torch.channels_last)
 
 
 def epochs_of(recipe, model):
@@ -87,48 +59,81 @@ def frozen_at(recipe, epoch):
     return (epoch - recipe.epochs) // recipe.freeze + 1 if recipe.freeze and epoch >= recipe.epochs else 0
 
 
-def train_epoch(model, optimiser, images, recipe, epoch, progress=True):
-    """Train for one epoch, numbered from 0; everything random follows from the seed and `epoch`.
+def batches(images, classes, recipe, epoch):
+    """Yield the training batches of one epoch; everything random follows from the seed and ``epoch``.
+
+    Yields
+    ------
+    x : float tensor `[N, C, H, W]`
+        In [0, 1], augmented; of several processes each gets its share.
+    targets : float tensor `[N, classes]`
+        Probabilities.
+    """
+    device, size = images.labels.device, images.pixels.shape[2:]
+    labels = F.one_hot(images.labels, classes).to(torch.get_default_dtype())
+    generator = torch.Generator().manual_seed(1_000_003 * recipe.seed + epoch)
+    order = torch.randperm(len(images.labels), generator=generator)
+    for chosen in order.split(recipe.batch)[:_steps(images, recipe)]:
+        kept = augment.mixture(recipe, generator)
+        drawn = augment.draw(len(chosen), *size, recipe, generator)
+        own, partner = (parallel.share(part).to(device) for part in (chosen, chosen.roll(1)))
+        pixels, targets = images.pixels[own], labels[own]
+        if kept < 1:
+            pixels = (kept * pixels + (1 - kept) * images.pixels[partner]).round().byte()
+            targets = kept * targets + (1 - kept) * labels[partner]
+        yield scale(augment.augmented(pixels, parallel.share(drawn), recipe.shift), targets.dtype), targets
+
+
+def _steps(images, recipe):
+    """Batches an epoch; a small one at the end is left out: it has poor BatchNorm statistics."""
+    return max(1, len(images.labels) // recipe.batch)
+
+
+def train_epoch(model, optimiser, images, recipe, epoch, teacher=None, done=lambda: None):
+    """Train for one epoch, numbered from 0, the same for the same seed and ``epoch``.
+
+    Parameters
+    ----------
+    model, optimiser, images, recipe, epoch
+        What to train, and how.
+    teacher : callable, optional
+        Gives scores for the same images, of whose probabilities ``recipe.distil`` becomes the target.
+    done : callable
+        Called after each step.
 
     Returns
     -------
     float
         Mean cross-entropy.
     """
-    generator = torch.Generator().manual_seed(1_000_003 * recipe.seed + epoch)
-    order = torch.randperm(len(images.labels), generator=generator).to(images.labels.device)
-    batches = order.split(recipe.batch)
-    if len(batches[-1]) < recipe.batch and len(batches) > 1:
-        batches = batches[:-1]  # a small batch has poor BatchNorm statistics
     freeze(model, frozen_at(recipe, epoch))
     model.train()
+    torch.manual_seed(1_000_003 * recipe.seed + epoch)  # of quantisers that sample
     total = torch.zeros((), device=images.labels.device)  # asked for once: a GPU need not wait for us every step
-    label = f"epoch {epoch + 1}/{epochs_of(recipe, model)}"
-    for step, batch in enumerate(track(batches, label, disable=not progress, transient=True)):
-        now = epoch + step / len(batches)
+    steps, classes = _steps(images, recipe), len(binary_weights(model)[-1])
+    for step, (x, targets) in enumerate(batches(images, classes, recipe, epoch)):
+        now = epoch + step / steps
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate_at(now)
         quantizers.anneal(model, min(1.0, now / recipe.epochs))
-        x = scale(_augmented(images.pixels[batch], recipe, generator))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+            if teacher:
+                with torch.no_grad():
+                    targets = targets.lerp(teacher(x).to(targets.dtype).softmax(1), recipe.distil)
             scores = model(x)
-        loss = F.cross_entropy(scores.float(), images.labels[batch], label_smoothing=recipe.label_smoothing)
+        loss = F.cross_entropy(scores.to(targets.dtype), targets, label_smoothing=recipe.label_smoothing)
         optimiser.zero_grad()
         if loss.requires_grad:
             loss.backward()
             _step(model, optimiser, recipe)
         total += loss.detach()
-    return total.item() / len(batches)
-
-
-def _augmented(pixels, recipe, generator):
-    if recipe.shift or recipe.mirror:
-        pixels = jitter(pixels, recipe.shift, recipe.mirror, generator)
-    return erase(pixels, recipe.erase, generator) if recipe.erase else pixels
+        done()
+    return parallel.mean(total).item() / steps
 
 
 def _step(model, optimiser, recipe):
     """One step of the optimiser, and what quantisers want after it."""
+    parallel.average_gradients(model)
     optimiser.step()
     quantizers.observe(model, optimiser)
     if quantizers.find(recipe.quantiser).clamped:
@@ -138,15 +143,17 @@ def _step(model, optimiser, recipe):
 
 
 @torch.no_grad()
-def predict(model, pixels):
-    """Return the float32 scores `[N, classes]` of uint8 images `[N, C, H, W]`."""
+def predict(model, pixels, dtype=torch.float32):
+    """Return the scores `[N, classes]` of uint8 images `[N, C, H, W]`."""
     model.eval()
-    return torch.cat([model(scale(batch)) for batch in pixels.split(100)])
+    with torch.compiler.set_stance("force_eager"):
+        return torch.cat([model(scale(batch, dtype)) for batch in pixels.split(100)])
 
 
 def accuracy(model, images):
-    """Return the percentage of `images` whose highest score is their label's, in float32."""
-    right = predict(model, images.pixels).argmax(1) == images.labels
+    """Return the percentage of `images` whose highest score is their label's."""
+    dtype = next(model.parameters()).dtype
+    right = predict(model, images.pixels, dtype).argmax(1) == images.labels
     return 100.0 * right.float().mean().item()
 
 
@@ -165,12 +172,40 @@ def calibrate(model, images, batch=100):
         norm.momentum = momentum
 
 
-def fit(model, train, validation, recipe, out, progress=True):
+def seconds_an_epoch(model, images, recipe, teacher=None, steps=6):
+    """Estimate the time that one epoch takes here, from a few steps of a copy; ``model`` stays as it is."""
+    model, times = copy.deepcopy(model), []
+
+    def done():
+        if images.labels.is_cuda:
+            torch.cuda.synchronize()
+        times.append(time.monotonic())
+
+    few = images.first(steps * recipe.batch)
+    train_epoch(model, torch.optim.Adam(model.parameters()), few, recipe, 0, teacher, done)
+    return (times[-1] - times[0]) / max(1, len(times) - 1) * _steps(images, recipe)  # the first one warms up
+
+
+def largest_batch(model, images, recipe, teacher=None):
+    """Largest batch, of ``recipe.batch`` halved again and again, with which a step of a copy fits; 0 if none does."""
+    batch = recipe.batch
+    while (batch := batch // 2) >= 2:
+        torch.cuda.empty_cache()
+        try:
+            seconds_an_epoch(model, images, replace(recipe, batch=batch), teacher, steps=1)
+            return batch
+        except (RuntimeError, MemoryError):
+            continue
+    return 0
+
+
+def fit(model, train, validation, recipe, out, teacher=None, progress=True):
     """Train, resuming from the checkpoint in `out` if there is one.
 
-    After every epoch `out/checkpoint.pt` is replaced and `out/log.csv` grows by a line: epoch,
-    cross-entropy, validation accuracy in %, seconds. A run that was stopped goes on to the same
-    result as one that was not. The weights kept are the last epoch's: none are selected.
+    After every epoch `out/checkpoint.pt` is replaced, `out/log.csv` gets a line and `out/events` what TensorBoard
+    shows: cross-entropy, validation accuracy in %, learning rate, the share of weights whose sign changed in the epoch,
+    the share that is uncertain (of ``ubq``), and the seconds since the start. A run that was stopped goes on to the
+    same result as one that was not. The weights kept are the last epoch's, or with ``recipe.ema`` their moving average.
 
     Parameters
     ----------
@@ -183,58 +218,112 @@ def fit(model, train, validation, recipe, out, progress=True):
         has not begun to fall in either: then it makes no difference.
     out : path
         Folder of the run; made if missing.
+    teacher : callable, optional
+        See `train_epoch`.
+    progress : bool
+        Show a bar with the time left.
 
     Returns
     -------
-    float
-        Seconds of training, those before a resume included.
+    list of dict
+        The lines of the log, keyed by `COLUMNS`.
 
     Raises
     ------
     UserError
-        The checkpoint in `out` was made by another recipe.
+        The checkpoint in `out` was made by another recipe, or is of another network.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "checkpoint.pt"
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate)
-    first, seconds = 0, 0.0
-    if checkpoint.is_file():
-        first, seconds = _resume(checkpoint, model, optimiser, recipe, train.labels.device)
-    for epoch in range(first, epochs_of(recipe, model)):
-        start = time.monotonic()
-        loss = train_epoch(model, optimiser, train, recipe, epoch, progress)
-        percent = accuracy(model, validation)
-        seconds += time.monotonic() - start
-        state = {
-            "recipe": asdict(recipe), "epochs_done": epoch + 1, "seconds": seconds,
-            "model": model.state_dict(), "optimiser": optimiser.state_dict(),
-        }  # fmt: skip
-        torch.save(state, checkpoint.with_suffix(".new"))
-        checkpoint.with_suffix(".new").replace(checkpoint)
-        with open(out / "log.csv", "a", newline="") as file:
-            csv.writer(file).writerow([epoch + 1, f"{loss:.4f}", f"{percent:.2f}", f"{seconds:.0f}"])
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
+    log = _resume(out / "checkpoint.pt", model, optimiser, average, recipe, train.labels.device)
+    epochs, steps = epochs_of(recipe, model), _steps(train, recipe)
+    if train.labels.is_cuda and parallel.world() == 1:
+        model.compile()
+    before = log[-1]["seconds"] if log else 0.0
+    start = time.monotonic()
+    with _bar(progress and parallel.rank() == 0 and len(log) < epochs) as bar:
+        task = bar.add_task("", total=epochs * steps, completed=len(log) * steps)
+
+        def done():
+            bar.advance(task)
+            if average:
+                average.update_parameters(model)
+
+        for epoch in range(len(log), epochs):
+            last = f", validation {log[-1]['accuracy']:.2f} %" if log else ""
+            bar.update(task, description=f"epoch {epoch + 1} of {epochs}{last}")
+            signs = [weight > 0 for weight in binary_weights(model)]
+            loss = train_epoch(model, optimiser, train, recipe, epoch, teacher, done)
+            flips = [(weight > 0) ^ sign for weight, sign in zip(binary_weights(model), signs, strict=True)]
+            log.append(dict(zip(COLUMNS, (
+                epoch + 1, loss, accuracy(model, validation), recipe.rate_at(epoch), _share(flips),
+                quantizers.uncertain(model), before + time.monotonic() - start), strict=True)))  # fmt: skip
+            if parallel.rank() == 0:
+                _save(out, model, optimiser, average, recipe, log)
+    if average:
+        _take_over(model, average)
+        calibrate(model, train)
     if recipe.freeze:
         freeze(model, len(binary_weights(model)))
-    return seconds
+    return log
 
 
-def _resume(checkpoint, model, optimiser, recipe, device):
-    """Load the state in ``checkpoint``; returns the epochs done and the seconds they took."""
+@torch.no_grad()
+def _take_over(model, average):
+    """Copy averaged parameters, most of which are latent weights."""
+    for parameter, mean in zip(model.parameters(), average.module.parameters(), strict=True):
+        parameter.copy_(mean)
+
+
+def _bar(shown):
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                    disable=not shown, transient=True)
+
+
+def _share(flags):
+    """Mean of bool tensors of any shapes."""
+    return sum(int(part.sum()) for part in flags) / sum(part.numel() for part in flags)
+
+
+def _save(out, model, optimiser, average, recipe, log):
+    """Replace the checkpoint, then the log: whatever happens in between, the next epoch writes both anew."""
+    state = {
+        "recipe": asdict(recipe), "log": log, "model": model.state_dict(), "optimiser": optimiser.state_dict(),
+        "average": average.state_dict() if average else {},
+    }  # fmt: skip
+    torch.save(state, out / "checkpoint.new")
+    (out / "checkpoint.new").replace(out / "checkpoint.pt")
+    with open(out / "log.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in log)
+    with SummaryWriter(str(out / "events"), purge_step=len(log)) as events:
+        for key in COLUMNS[1:]:
+            events.add_scalar(key, log[-1][key], len(log))
+
+
+def _resume(checkpoint, model, optimiser, average, recipe, device):
+    """Load the state in ``checkpoint``, if there is one; returns its log."""
+    if not checkpoint.is_file():
+        return []
     try:
         state = torch.load(checkpoint, weights_only=True, map_location=device)
-        old, done, seconds = Recipe(**state["recipe"]), state["epochs_done"], state["seconds"]
+        old, log = Recipe(**state["recipe"]), state["log"]
     except Exception as error:  # whatever the bytes make of PyTorch's reader
         raise UserError(f"{checkpoint} is no checkpoint of ours, or is damaged ({type(error).__name__}): "
                         f"remove it, or name another folder") from None
-    constant = recipe.schedule == "linear" and done <= min(old.epochs, recipe.epochs) / 2
+    constant = recipe.schedule == "linear" and len(log) <= min(old.epochs, recipe.epochs) / 2
     if old != (replace(recipe, epochs=old.epochs) if constant and recipe.quantiser == "ste" else recipe):
         raise UserError(f"{checkpoint} was made by another recipe ({old}); name another folder")
-    freeze(model, frozen_at(recipe, done - 1))
+    freeze(model, frozen_at(recipe, len(log) - 1))
     try:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
+        if average:
+            average.load_state_dict(state["average"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise UserError(f"{checkpoint} is of another network ({str(error).splitlines()[0]}); "
                         f"name another folder") from None
-    return done, seconds
+    return log

@@ -28,6 +28,7 @@ from torch import nn
 from gen.errors import UserError
 from train import quantizers
 from train.data import DATASETS
+from train.parallel import Norm1d, Norm2d
 from train.quantizers import Injector
 
 
@@ -37,17 +38,30 @@ class Net(NamedTuple):
     Attributes
     ----------
     dataset
-        A key of `train.data.DATASETS`: gives the input shape and the number of classes.
+        A key of `train.data.DATASETS`: what the network is for, unless told otherwise; gives the input shape.
     padding
         Zeros around the input of every convolution; they are 0, neither -1 nor +1.
     layers
         ``64C3`` is a 3x3 convolution to 64 channels, ``64C3p1`` one with a padding of its own, ``MP2``
-        a 2x2 max-pool with stride 2, a bare number a dense layer; the last gives the classes' scores.
+        a 2x2 max-pool with stride 2, a bare number a dense layer; the last gives the classes' scores,
+        and gives way to the number of classes that `build` is told.
     """
 
     dataset: str
     padding: int
     layers: str
+
+    @property
+    def shape(self):
+        """Height, width and channels of the images that it takes."""
+        return DATASETS[self.dataset].shape
+
+    def resized(self, widths):
+        """The same network with other numbers of outputs, one for each convolution and dense layer."""
+        outputs = iter(widths)
+        return self._replace(layers=" ".join(
+            word if word.startswith("MP") else re.sub(r"^\d+", str(next(outputs)), word)
+            for word in self.layers.split()))
 
 
 _CNV = "64C3 64C3 MP2 128C3 128C3 MP2 256C3 256C3 512 512 10"
@@ -88,7 +102,7 @@ class Centre(nn.Module):
         return 2.0 * x - 1.0
 
 
-class TensorNorm(nn.BatchNorm1d):
+class TensorNorm(Norm1d):
     """BatchNorm over all scores at once: one scale and one offset, which leave argmax alone.
 
     Scores are `[N, classes]`. Once trained it is ``scores * scale + offset``, and is exported so.
@@ -109,7 +123,7 @@ class _Chain:
     """Layers in the making, and the shape of what they give."""
 
     def __init__(self, net, quantiser):
-        self.height, self.width, self.channels = DATASETS[net.dataset].shape
+        self.height, self.width, self.channels = net.shape
         self.weight, self.activation = quantizers.find(quantiser).injectors()
         # Quantisers that learn or change would blur the input; signs of the pixels stay signs.
         pixel = Pixel if "C" in net.layers.split()[0] else quantizers.find("ste").injectors()[1]
@@ -126,7 +140,7 @@ class _Chain:
         name = f"{self.stack}_{self.index}"
         self.layers[f"conv{name}"] = qnn.QuantConv2d(
             self.channels, outputs, kernel, padding=padding, bias=False, weight_quant=self.weight)
-        self.layers[f"norm{name}"] = nn.BatchNorm2d(outputs, eps=1e-4)
+        self.layers[f"norm{name}"] = Norm2d(outputs, eps=1e-4)
         self.layers[f"sign{name}"] = qnn.QuantIdentity(act_quant=self.activation)
         self.channels = outputs
         self.height, self.width = (size - kernel + 1 + 2 * padding for size in (self.height, self.width))
@@ -134,7 +148,7 @@ class _Chain:
     def dense(self, name, outputs, last):
         self.layers[name] = qnn.QuantLinear(self.channels, outputs, bias=False, weight_quant=self.weight)
         if not last:
-            self.layers[f"{name}_norm"] = nn.BatchNorm1d(outputs, eps=1e-4)
+            self.layers[f"{name}_norm"] = Norm1d(outputs, eps=1e-4)
             self.layers[f"{name}_sign"] = qnn.QuantIdentity(act_quant=self.activation)
         self.channels = outputs
 
@@ -143,15 +157,24 @@ class _Chain:
         self.channels *= self.height * self.width
 
 
-def build(name, quantiser="ste"):
+def find(name):
+    """The network called ``name``; :class:`UserError` if there is none."""
+    if name not in NETS:
+        raise UserError(f"no network {name!r}; there are {', '.join(NETS)}")
+    return NETS[name]
+
+
+def build(net, quantiser="ste", classes=None):
     """Build a network with random latent weights, uniform in (-1, 1), from torch's global seed.
 
     Parameters
     ----------
-    name : str
-        A key of `NETS`.
+    net : str or Net
+        A key of `NETS`, or a network like those in it.
     quantiser : str
         A key of `train.quantizers.QUANTIZERS`.
+    classes : int
+        Scores, instead of the last number in the net's layers.
 
     Returns
     -------
@@ -163,19 +186,19 @@ def build(name, quantiser="ste"):
     UserError
         There is no such network or quantiser.
     """
-    if name not in NETS:
-        raise UserError(f"no network {name!r}; there are {', '.join(NETS)}")
-    chain, words = _Chain(NETS[name], quantiser), NETS[name].layers.split()
+    net = find(net) if isinstance(net, str) else net
+    chain, words = _Chain(net, quantiser), net.layers.split()
     dense = [word for word in words if word.isdigit()]
     for word in words[:len(words) - len(dense)]:
         if word.startswith("MP"):
             chain.pool(int(word.removeprefix("MP")))
         else:
             outputs, kernel, padding = re.fullmatch(r"(\d+)C(\d+)(?:p(\d+))?", word).groups()
-            chain.conv(int(outputs), int(kernel), NETS[name].padding if padding is None else int(padding))
+            chain.conv(int(outputs), int(kernel), net.padding if padding is None else int(padding))
     chain.flatten()
-    for number, outputs in enumerate(dense, 1):
-        chain.dense(f"dense{number}", int(outputs), last=number == len(dense))
+    for number, outputs in enumerate(dense[:-1], 1):
+        chain.dense(f"dense{number}", int(outputs), last=False)
+    chain.dense(f"dense{len(dense)}", classes or int(dense[-1]), last=True)
     chain.layers["scores"] = TensorNorm()
 
     model = nn.Sequential(chain.layers)
@@ -192,6 +215,13 @@ def binary_layers(model):
 def binary_weights(model):
     """Return the latent weights, one tensor a layer, first to last."""
     return [layer.weight for layer in binary_layers(model).values()]
+
+
+def hidden_layers(model):
+    """Names of each convolution or dense layer but the last, of its BatchNorm and of its sign, first to last."""
+    names = list(dict(model.named_children()))
+    places = [names.index(name) for name in binary_layers(model)]
+    return [tuple(names[place:place + 3]) for place in places[:-1]]
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ folds into what follows); in training each has its own gradient, and some its ow
 | tanh | Self-binarizing networks, Lahoud et al. 2019: a tanh that grows ever steeper |
 | recu | ReCU, Xu et al. 2021: standardised weights, rectified at a quantile, then sign and scale |
 | bayes | BayesBiNN, Meng et al. 2020: odds for each weight, relaxed samples (here with the recipe's optimiser) |
+| real | none: real weights, rectified activations; for teachers, cannot be exported |
 | ubq | our reconstruction of UBQ, Trusov et al. 2024 (only its abstract is public): soft where uncertain |
 """
 
@@ -32,7 +33,7 @@ from torch import nn
 
 from gen.errors import UserError
 
-__all__ = ["QUANTIZERS", "Injector", "Quantizer", "anneal", "find", "observe"]
+__all__ = ["QUANTIZERS", "Injector", "Quantizer", "anneal", "find", "observe", "uncertain"]
 
 
 class _Sign(torch.autograd.Function):
@@ -196,6 +197,20 @@ class SampledSign(Binariser):
         return torch.tanh(odds + torch.logit(uniform) / 2)
 
 
+class Real(Binariser):
+    """Leaves weights as they are."""
+
+    def binarise(self, w):
+        return w
+
+
+class Rectified(Binariser):
+    """``max(x, 0)``."""
+
+    def binarise(self, x):
+        return x.clamp_min(0)
+
+
 class UncertainSign(Binariser):
     """Sign where \\|x\\| >= u, else x / u, the mean of sign(x + u xi), xi uniform in (-1, 1). Gradient 1 in [-1, 1].
 
@@ -262,6 +277,7 @@ QUANTIZERS = {
     "tanh": Quantizer(SteepTanh, SteepTanh),
     "recu": Quantizer(RectifiedSign, ClampedSign, clamped=False),
     "bayes": Quantizer(SampledSign, ClampedSign, clamped=False),
+    "real": Quantizer(Real, Rectified, clamped=False),
     "ubq": Quantizer(UncertainSign, UncertainSign),
 }
 
@@ -278,13 +294,28 @@ def anneal(model, progress):
     if not math.isfinite(progress) or not 0 <= progress <= 1:
         raise ValueError(f"progress {progress}")
     for module in model.modules():
-        if isinstance(module, Binariser) and hasattr(module, "anneal"):
+        if hasattr(module, "anneal"):  # a Binariser or a Gate
             module.anneal(progress)
+
+
+@torch.no_grad()
+def uncertain(model):
+    """Share of the weights that ``ubq`` leaves soft, nearer to 0 than u; 0 for all other quantisers."""
+    layers = list(_weights(model))
+    soft = sum(int((weight.abs() < quant.u).sum()) for weight, quant in layers if isinstance(quant, UncertainSign))
+    return soft / sum(weight.numel() for weight, _ in layers)
 
 
 def observe(model, optimiser):
     """Show the optimiser's state to those quantisers that learn from it."""
+    for weight, quant in _weights(model):
+        if hasattr(quant, "observe"):
+            quant.observe(weight, optimiser.state[weight])
+
+
+def _weights(model):
+    """Latent weights, and the module that makes signs of them."""
     for layer in model.modules():
         quant = getattr(getattr(layer, "weight_quant", None), "tensor_quant", None)
-        if hasattr(quant, "observe"):
-            quant.observe(layer.weight, optimiser.state[layer.weight])
+        if isinstance(quant, Binariser):
+            yield layer.weight, quant

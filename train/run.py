@@ -16,70 +16,88 @@ from rich import print
 from gen import golden
 from gen.errors import UserError, reported
 from gen.importers import qonnx
-from train import data, deploy, export, loop, nets, recipes
+from train import data, deploy, export, loop, nets, parallel, prune, recipes
 
-HELD_OUT = 5_000  # training images that only watch
+HELD_OUT = 5_000  # training images that only watch, but a tenth at most
 CALIBRATION = 5_000  # training images over which an untrained network's statistics are averaged
+DIGITS = "mnist", "svhn"  # a mirrored digit is none
 
 
 def main(
     net: Annotated[str, typer.Option(help=f"One of {', '.join(nets.NETS)}.")],
     recipe: Annotated[str, typer.Option(help=f"One of {', '.join(recipes.names())}, or a .toml file.")] = "quick",
+    dataset: Annotated[
+        str, typer.Option(help=f"One of {', '.join(data.DATASETS)}, or a folder with a sub-folder of pictures for each "
+                               "class. Default: the network's own.")
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/<net>-<recipe>-<seed>.")] = None,
     data_folder: Annotated[
         Path | None, typer.Option("--data", help="Folder of the data sets; or set BNN_DATA.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides weights, order and augmentation.")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     bfloat16: Annotated[bool | None, typer.Option(help="Instead of the recipe's; faster with AMX or a GPU.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; the fastest there is when not given.")] = "",
     calibrate_only: Annotated[
         bool, typer.Option("--calibrate-only", help="Leave the seeded weights untrained.")
     ] = False,
 ):
-    """Train NET; write checkpoint.pt, log.csv, NET.onnx.xz and NET.json into OUT.
+    """Train NET; write checkpoint.pt, log.csv, events for TensorBoard, NET.onnx.xz and NET.json into OUT.
 
-    The last 5,000 training images are held out to watch progress. The test images are looked at
-    once, at the end. Stop at any time; the same command goes on after the last whole epoch.
+    Of the training images 5,000, or a tenth if that is less, are held out to watch progress. The test images are
+    looked at once, at the end. Stop at any time; the same command goes on after the last whole epoch. With torchrun in
+    front, several processes, one a device, share every batch.
     """
     with reported():
-        settings = recipes.load(recipe, seed=seed, epochs=epochs, bfloat16=bfloat16)
-        torch.manual_seed(seed)
-        model = nets.build(net, settings.quantiser)
-        device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        model.to(device, memory_format=torch.channels_last)
-        dataset = nets.NETS[net].dataset
-        if dataset == "mnist":
-            settings = replace(settings, mirror=False)  # a mirrored digit is none
-        images = loop.Images.of(*data.load(dataset, "train", data_folder), device)
-        test = data.load(dataset, "test", data_folder)
-        train, validation = images.split(HELD_OUT)
+        settings = recipes.load(recipe, seed=seed, epochs=epochs, batch=batch, bfloat16=bfloat16)
+        spec, dataset = nets.find(net), dataset or nets.find(net).dataset
+        if dataset in DIGITS:
+            settings = replace(settings, mirror=False)
+        device = parallel.start(_usable(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+        classes = data.classes(dataset)
+        images = loop.Images.of(*data.load(dataset, "train", data_folder, spec.shape), device)
+        train, validation = images.split(min(HELD_OUT, len(images.labels) // 10))
+        test = data.load(dataset, "test", data_folder, spec.shape)
         out = out or Path("runs", f"{net}-{Path(recipe).stem}-{seed}")
-        start = time.monotonic()
+        model = _build(net, settings, classes, device)
+        report = {
+            "net": net, "dataset": _name_of(dataset), "classes": classes, "trained": not calibrate_only,
+            "recipe": asdict(settings), "seed": seed, "machine": _machine(device),
+            "command": _command(net, recipe, dataset, seed, epochs, batch, bfloat16, calibrate_only),
+        }  # fmt: skip
         if calibrate_only:
+            start = time.monotonic()
             nets.balance_pools(model)
             loop.calibrate(model, train.first(CALIBRATION))
-            seconds = time.monotonic() - start
+            report |= {"epochs": 0, "seconds": round(time.monotonic() - start), "curve": []}
         else:
-            seconds = loop.fit(model, train, validation, settings, out, progress=sys.stdout.isatty())
-        plain = deploy.deployed(model, net).to(device)
-        report = {
-            "net": net, "dataset": dataset, "trained": not calibrate_only, "recipe": asdict(settings),
-            "epochs": 0 if calibrate_only else loop.epochs_of(settings, model), "seed": seed,
-            "seconds": round(seconds), "machine": f"{os.cpu_count()} cores, {_name(device)}",
-            "command": _command(net, recipe, seed, epochs, bfloat16, calibrate_only),
-        } | agreement(model, plain, net, test, device)  # fmt: skip
-        if calibrate_only:
-            report |= {"accuracy": None, "golden_accuracy": None}  # of chance
-        path = export.ship(plain, net, report, out)
-    result = f"{report['accuracy']} % of {len(test[1]):,} test images" if report["trained"] else "untrained"
-    print(f"{net}: {result}; {report['disagreements']} scores of the golden model differ; written to {path}")
+            teacher = _teacher(net, settings, classes, device, train, validation, out / "teacher")
+            report |= _history(_fit(net, model, train, validation, settings, out, teacher))
+        if parallel.rank() == 0:
+            plain = deploy.deployed(model, net)
+            if settings.keep < 1:
+                spec, plain = prune.removed(model, plain, spec)
+            report |= {"layers": spec.layers} | agreement(model, plain, net, test, device)
+            if calibrate_only:
+                report |= {"accuracy": None, "golden_accuracy": None}  # of chance
+            path = export.ship(plain, net, report, out)
+            result = f"{report['accuracy']} % of {len(test[1]):,} test images" if report["trained"] else "untrained"
+            print(f"{net}: {result}; {report['disagreements']} scores of the golden model differ; written to {path}")
 
 
 def agreement(model, plain, net, test, device):
-    """Accuracy on the test images, of the trained graph and of the golden model, and how many scores differ."""
+    """What the test images say of the trained graph and of the golden model of what is exported.
+
+    Returns
+    -------
+    dict
+        ``accuracy`` and ``golden_accuracy`` in %, ``disagreements``: how many images' scores differ, and ``confusion``:
+        images by true class and by the golden model's answer.
+    """
     pixels, labels = loop.Images.of(*test, device)
-    scores = loop.predict(model, pixels).cpu().numpy()
+    exact = torch.float64 if pixels.is_cuda else torch.float32  # a GPU's convolutions may round even sums of signs
+    scores = loop.predict(model.to(exact), pixels, exact).cpu().numpy()
     with TemporaryDirectory() as folder:
         path = Path(folder, f"{net}.onnx")
         path.write_bytes(export.to_bytes(export.to_qonnx(plain, net, {})))
@@ -87,8 +105,58 @@ def agreement(model, plain, net, test, device):
     integers = golden.run(exported, test[0]) * exported.scale + exported.offset
     labels = labels.cpu().numpy()
     accuracy = [round(100 * float((s.argmax(1) == labels).mean()), 2) for s in (scores, integers)]
+    confusion = np.zeros((scores.shape[1],) * 2, int)
+    np.add.at(confusion, (labels, integers.argmax(1)), 1)
     different = int((~np.isclose(scores, integers, rtol=1e-4, atol=1e-4)).any(1).sum())
-    return {"accuracy": accuracy[0], "golden_accuracy": accuracy[1], "disagreements": different}
+    return {"accuracy": accuracy[0], "golden_accuracy": accuracy[1], "disagreements": different,
+            "confusion": confusion.tolist()}
+
+
+def _build(net, settings, classes, device):
+    torch.manual_seed(settings.seed)
+    model = nets.build(net, settings.quantiser, len(classes))
+    if settings.keep < 1:
+        prune.add_gates(model, settings.keep)
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def _teacher(net, settings, classes, device, train, validation, out):
+    """The trained teacher of the recipe, or None."""
+    if not settings.teacher:
+        return None
+    own = replace(recipes.load(settings.teacher, seed=settings.seed), mirror=settings.mirror)
+    model = _build(net, own, classes, device)
+    log = _fit(f"{net}'s teacher", model, train, validation, own, out)
+    if parallel.rank() == 0:
+        print(f"{net}'s teacher: {log[-1]['accuracy']:.2f} % of the validation images")
+    return model.eval().requires_grad_(False)
+
+
+def _fit(what, model, train, validation, settings, out, teacher=None):
+    """`train.loop.fit`, after an estimate of what it costs; where memory does not suffice, says what would fit."""
+    shown = sys.stdout.isatty()
+    try:
+        seconds = loop.seconds_an_epoch(model, train, settings, teacher)
+        epochs = loop.epochs_of(settings, model)
+        if parallel.rank() == 0:
+            print(f"{what}: {seconds:,.1f} s an epoch here, {epochs} epochs take {seconds * epochs / 3600:.1f} h")
+        return loop.fit(model, train, validation, settings, out, teacher, progress=shown)
+    except (RuntimeError, MemoryError) as error:
+        if not _is_of_memory(error):
+            raise
+    fits = loop.largest_batch(model, train, settings, teacher)
+    raise UserError(f"out of memory with {settings.batch} images a step; {fits} fit: --batch {fits}" if fits else
+                    "out of memory, even with two images a step: a smaller network, or another device")
+
+
+def _is_of_memory(error):
+    """Whether memory did not suffice; of CPUs PyTorch says so in words only."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
+def _history(log):
+    curve = [round(row["accuracy"], 2) for row in log]
+    return {"epochs": len(log), "seconds": round(log[-1]["seconds"]), "curve": curve}
 
 
 def _usable(device):
@@ -100,15 +168,24 @@ def _usable(device):
     return device
 
 
-def _name(device):
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
+def _machine(device):
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} CPU cores"
+    return f"{parallel.world()} x {name}" if parallel.world() > 1 else name
 
 
-def _command(net, recipe, seed, epochs, bfloat16, calibrate_only):
-    """Return the command that makes the same again, the data folder replaced by DIR."""
+def _name_of(dataset):
+    """The key of a published data set, or words that are none; of a folder its last name: others have other paths."""
+    return dataset if dataset in data.DATASETS else f"pictures in {Path(dataset).resolve().name}"
+
+
+def _command(net, recipe, dataset, seed, epochs, batch, bfloat16, calibrate_only):
+    """Return the command that makes the same again, folders replaced by DIR."""
     command = f"python -m train.run --net {net} --recipe {recipe} --data DIR --seed {seed}"
-    command += f" --epochs {epochs}" * bool(epochs) + " --calibrate-only" * calibrate_only
-    return command + {True: " --bfloat16", False: " --no-bfloat16", None: ""}[bfloat16]
+    if dataset != nets.NETS[net].dataset:
+        command += f" --dataset {dataset if dataset in data.DATASETS else 'DIR'}"
+    command += f" --epochs {epochs}" * bool(epochs) + f" --batch {batch}" * bool(batch)
+    return command + " --calibrate-only" * calibrate_only + {
+        True: " --bfloat16", False: " --no-bfloat16", None: ""}[bfloat16]
 
 
 if __name__ == "__main__":

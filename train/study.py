@@ -49,11 +49,12 @@ def cell(net, quantiser, seed, epochs, folder, out):
     train, _ = loop.Images.of(*data.load(dataset, "train", folder)).split(HELD_OUT)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.rate)
     for epoch in range(loop.epochs_of(settings, model)):
-        loss = loop.train_epoch(model, optimiser, train, settings, epoch, progress=False)
+        loss = loop.train_epoch(model, optimiser, train, settings, epoch)
     if settings.freeze:
         loop.freeze(model, len(nets.binary_weights(model)))
     result = {"net": net, "quantiser": quantiser, "seed": seed, "epochs": epochs, "loss": round(loss, 4)}
     result |= agreement(model, deploy.deployed(model, net), net, data.load(dataset, "test", folder), "cpu")
+    del result["confusion"]
     out.write_text(json.dumps(result) + "\n")
 
 

@@ -36,6 +36,16 @@ class Recipe:
         Share of the target that all classes get alike.
     erase : float
         Probability that a rectangle of an image is blacked out.
+    mixup : float
+        Mix pairs of images and labels, shares from a beta distribution with both parameters this; 0: do not.
+    teacher : str
+        Recipe of a teacher, the same network with real weights and activations, which is trained first; empty: none.
+    distil : float
+        Share of the target that is the teacher's probabilities.
+    ema : float
+        What is kept at the end is a moving average of the latent weights, which decays by this at each step; 0: do not.
+    keep : float
+        Share of each hidden layer's filters that stay, see `train.prune`; 1: all.
     bfloat16 : bool
         Train in bfloat16 where that is safe (autocast); evaluation is always in float32.
     freeze : int
@@ -54,14 +64,19 @@ class Recipe:
     mirror: bool = False
     label_smoothing: float = 0.0
     erase: float = 0.0
+    mixup: float = 0.0
+    teacher: str = ""
+    distil: float = 0.0
+    ema: float = 0.0
+    keep: float = 1.0
     bfloat16: bool = False
     freeze: int = 0
     seed: int = 1
 
     def rate_at(self, epoch):
-        """Learning rate at ``epoch``, a float; while layers are frozen, a tenth of the first, falling to 0."""
+        """Learning rate at ``epoch``, a float; from a tenth of the first to 0 after each layer that is frozen."""
         if epoch >= self.epochs:
-            return 0.1 * self.rate
+            return 0.1 * self.rate * (1 + cos(pi * ((epoch - self.epochs) / self.freeze % 1))) / 2
         fraction = epoch / self.epochs
         return self.rate * {"linear": min(1, 2 * (1 - fraction)), "cosine": (1 + cos(pi * fraction)) / 2,
                             "halving": 0.5 ** (epoch // 40)}[self.schedule]
@@ -102,9 +117,14 @@ def load(name, **changes):
 
 def _checked(recipe, path):
     for key, least, most in [("epochs", 1, 10**6), ("rate", 0, 10), ("batch", 2, 10**6), ("freeze", 0, 10**3),
-                             ("shift", 0, 100), ("label_smoothing", 0, 1), ("erase", 0, 1)]:
+                             ("shift", 0, 100), ("label_smoothing", 0, 1), ("erase", 0, 1), ("mixup", 0, 100),
+                             ("distil", 0, 1), ("ema", 0, 1), ("keep", 0, 1)]:
         if not least <= asdict(recipe)[key] <= most:
             raise UserError(f"recipe {path}: {key} is {asdict(recipe)[key]}, not in {least} to {most:,}")
     if recipe.schedule not in ("linear", "cosine", "halving"):
         raise UserError(f"recipe {path}: no schedule {recipe.schedule!r}; there are linear, cosine, halving")
+    if bool(recipe.teacher) != bool(recipe.distil):
+        raise UserError(f"recipe {path}: teacher and distil go together, one of them is missing")
+    if recipe.freeze and recipe.ema:
+        raise UserError(f"recipe {path}: layers that freeze have no moving average; set ema or freeze to 0")
     return recipe

@@ -1,17 +1,12 @@
 """The comparison of quantisers: every cell is trained once, and what comes of them."""
 
 import json
-import warnings
 
 import pytest
 from typer.testing import CliRunner
 
 from gen.errors import UserError
-
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "fast_hadamard_transform package not found")
-    warnings.filterwarnings("ignore", "brevitas.fx is deprecated")
-    from train import loop, nets, study
+from train import loop, nets, study
 
 
 @pytest.mark.parametrize("quantiser", ["ste", "ubq"])

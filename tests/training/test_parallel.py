@@ -1,0 +1,54 @@
+"""Two processes, as torchrun starts them, compute what one does."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from gen.errors import UserError
+from tests.training.samples import arrays
+from train import parallel
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of pictures for each of ten classes."""
+    images, labels = arrays(240)
+    for k, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "pictures" / f"{label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{k}.png")
+    return tmp_path / "pictures"
+
+
+def train(out, pictures, recipe, *launcher):
+    """Train in other processes; return the weights and the log."""
+    command = [sys.executable, *launcher, "-m", "tests.training.exactly", "--net", "lenet", "--dataset", pictures,
+               "--recipe", recipe, "--out", out, "--device", "cpu"]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("images; 0 scores of the golden model differ") == 1  # by one process
+    with open(out / "log.csv", newline="") as file:
+        log = [float(row[key]) for row in csv.DictReader(file) for key in ("loss", "accuracy", "flips")]
+    return torch.load(out / "checkpoint.pt", weights_only=True)["model"], log
+
+
+@pytest.mark.parametrize("settings", ["shift = 2\nmirror = true\nmixup = 0.3", "quantiser = 'ubq'\nfreeze = 1"])
+def test_two_processes_are_as_one(tmp_path, pictures, settings):
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(f"epochs = 3\nbatch = 16\nrate = 0.01\n{settings}\n")
+    alone, log = train(tmp_path / "one", pictures, recipe)
+    together, same = train(tmp_path / "two", pictures, recipe, "-m", "torch.distributed.run", "--standalone",
+                           "--nproc-per-node", "2")
+    assert log == pytest.approx(same, rel=1e-5) and len(log) >= 9
+    for name, tensor in alone.items():
+        assert torch.allclose(tensor.double(), together[name].double(), rtol=1e-6, atol=1e-9), name
+
+
+def test_batches_that_cannot_be_shared(monkeypatch):
+    monkeypatch.setattr(parallel, "world", lambda: 3)
+    with pytest.raises(UserError, match="16 images a batch cannot be shared by 3 processes"):
+        parallel.share(torch.zeros(16))
