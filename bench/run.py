@@ -6,7 +6,6 @@ Every figure is labelled with its stage. Commands are measured as whole processe
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -14,8 +13,8 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
+
+from bench.figures import report, row
 
 NETS = {"bvgg16": 10, "cnv": 100, "tfc": 100}  # frames to simulate
 BOARD = "zcu102"
@@ -33,10 +32,6 @@ def command(*arguments):
     if status:
         raise SystemExit(f"{' '.join(arguments)} failed:\n{printed[-3000:]}")
     return time.monotonic() - start, usage.ru_maxrss / 1e6, printed
-
-
-def row(what, measured, unit, bar, stage, passes):
-    return {"what": what, "measured": measured, "unit": unit, "bar": bar, "stage": stage, "passes": bool(passes)}
 
 
 def build():
@@ -111,30 +106,11 @@ def synthesis(net):
               "Yosys estimate", close == len(model))
 
 
-def machine():
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-
-
 def main(
     out: Annotated[pathlib.Path, typer.Option(help="Where to write the figures.")] = pathlib.Path("docs/bench.json"),
 ):
     """Measure everything; half an hour on two cores."""
-    rows = []
-    for part in (build(), golden(), *(simulation(*net) for net in NETS.items()), verilog(),
-                 *map(synthesis, NETS)):
-        for line in part:
-            rows.append(line)
-            print(f"{line['what']}: {line['measured']} {line['unit']}", flush=True)
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps({"machine": machine(), "figures": rows}, indent=1) + "\n")
-    table = Table(title=f"Measured on {machine()}")
-    for column in ("what", "measured", "unit", "bar", "stage"):
-        table.add_column(column)
-    for line in rows:
-        table.add_row(line["what"], f"{line['measured']:,}", line["unit"], line["bar"], line["stage"],
-                      style=None if line["passes"] else "red")
-    Console().print(table)
-    sys.exit(not all(line["passes"] for line in rows))
+    report((build(), golden(), *(simulation(*net) for net in NETS.items()), verilog(), *map(synthesis, NETS)), out)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main(
         model = _build(net, settings, classes, device)
         report = {
             "net": net, "dataset": _name_of(dataset), "classes": classes, "trained": not calibrate_only,
-            "recipe": asdict(settings), "seed": seed, "machine": _machine(device),
+            "recipe": asdict(settings), "seed": seed, "machine": machine(device),
             "command": _command(net, recipe, dataset, seed, epochs, batch, bfloat16, calibrate_only),
         }  # fmt: skip
         if calibrate_only:
@@ -168,7 +168,8 @@ def _usable(device):
     return device
 
 
-def _machine(device):
+def machine(device):
+    """What trains: processes and devices."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} CPU cores"
     return f"{parallel.world()} x {name}" if parallel.world() > 1 else name
 

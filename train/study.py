@@ -47,7 +47,7 @@ def cell(net, quantiser, seed, epochs, folder, out):
     torch.manual_seed(seed)
     model = nets.build(net, quantiser).to(memory_format=torch.channels_last)
     train, _ = loop.Images.of(*data.load(dataset, "train", folder)).split(HELD_OUT)
-    optimiser = torch.optim.Adam(model.parameters(), lr=settings.rate)
+    optimiser = loop.adam(model)
     for epoch in range(loop.epochs_of(settings, model)):
         loss = loop.train_epoch(model, optimiser, train, settings, epoch)
     if settings.freeze:

@@ -1,8 +1,9 @@
-"""Two processes, as torchrun starts them, compute what one does."""
+"""Two processes, as torchrun starts them, compute what one does; one that was killed goes on as if it had not been."""
 
 import csv
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -24,11 +25,16 @@ def pictures(tmp_path):
     return tmp_path / "pictures"
 
 
-def train(out, pictures, recipe, *launcher):
+def command(out, pictures, recipe, *launcher):
+    """Return the words that train in another process."""
+    words = [sys.executable, *launcher, "-m", "tests.training.exactly", "--net", "lenet", "--dataset", pictures,
+             "--recipe", recipe, "--out", out, "--device", "cpu"]
+    return [str(word) for word in words]
+
+
+def train(out, *arguments):
     """Train in other processes; return the weights and the log."""
-    command = [sys.executable, *launcher, "-m", "tests.training.exactly", "--net", "lenet", "--dataset", pictures,
-               "--recipe", recipe, "--out", out, "--device", "cpu"]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command(out, *arguments), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("images; 0 scores of the golden model differ") == 1  # by one process
     with open(out / "log.csv", newline="") as file:
@@ -46,6 +52,21 @@ def test_two_processes_are_as_one(tmp_path, pictures, settings):
     assert log == pytest.approx(same, rel=1e-5) and len(log) >= 9
     for name, tensor in alone.items():
         assert torch.allclose(tensor.double(), together[name].double(), rtol=1e-6, atol=1e-9), name
+
+
+def test_killed_in_the_midst_of_an_epoch(tmp_path, pictures):
+    recipe = tmp_path / "own.toml"
+    recipe.write_text("epochs = 40\nbatch = 16\nrate = 0.01\nmirror = true\nema = 0.9\n")
+    process = subprocess.Popen(command(tmp_path / "killed", pictures, recipe), stdout=subprocess.DEVNULL)
+    while not (tmp_path / "killed" / "log.csv").is_file() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = len(torch.load(tmp_path / "killed" / "checkpoint.pt", weights_only=True)["log"])
+    assert 1 <= done < 40
+    weights, log = train(tmp_path / "killed", pictures, recipe)
+    same, whole = train(tmp_path / "whole", pictures, recipe)
+    assert log == whole and all(torch.equal(weights[name], same[name]) for name in same)
 
 
 def test_batches_that_cannot_be_shared(monkeypatch):
