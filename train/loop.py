@@ -44,9 +44,9 @@ class Images(NamedTuple):
         return self.first(len(self.labels) - count), last
 
 
-def scale(pixels, dtype=torch.float32):
-    """Return uint8 pixels as `dtype` in [0, 1], what the networks expect; channels last: faster."""
-    return (pixels.to(dtype) / 255.0).contiguous(memory_format=torch.channels_last)
+def scale(pixels, dtype=None):
+    """Return uint8 pixels as `dtype` (torch's default one) in [0, 1], what networks expect; channels last: faster."""
+    return (pixels.to(dtype or torch.get_default_dtype()) / 255.0).contiguous(memory_format=torch.channels_last)
 
 
 def adam(model):
@@ -86,7 +86,7 @@ def batches(images, classes, recipe, epoch):
         if kept < 1:
             pixels = (kept * pixels + (1 - kept) * images.pixels[partner]).round().byte()
             targets = kept * targets + (1 - kept) * labels[partner]
-        yield scale(augment.augmented(pixels, parallel.share(drawn), recipe.shift), targets.dtype), targets
+        yield scale(augment.augmented(pixels, parallel.share(drawn), recipe.shift)), targets
 
 
 def _steps(images, recipe):
@@ -148,7 +148,7 @@ def _step(model, optimiser, recipe):
 
 
 @torch.no_grad()
-def predict(model, pixels, dtype=torch.float32):
+def predict(model, pixels, dtype=None):
     """Return the scores `[N, classes]` of uint8 images `[N, C, H, W]`."""
     model.eval()
     with torch.compiler.set_stance("force_eager"):
@@ -157,8 +157,7 @@ def predict(model, pixels, dtype=torch.float32):
 
 def accuracy(model, images):
     """Return the percentage of `images` whose highest score is their label's."""
-    dtype = next(model.parameters()).dtype
-    right = predict(model, images.pixels, dtype).argmax(1) == images.labels
+    right = predict(model, images.pixels).argmax(1) == images.labels
     return 100.0 * right.float().mean().item()
 
 
