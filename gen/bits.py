@@ -2,13 +2,14 @@
 
 * Item ``k`` of a word (a channel, a lane) sits at bits ``[k * width, (k + 1) * width)``: low first.
 * A bipolar value is one bit: 1 is +1, 0 is -1. Every other value is two's complement or unsigned.
+* A power of two, as a weight, is its number, 0 for no power at all, below its sign (1: negative).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["BIPOLAR", "BYTE", "Values", "pack"]
+__all__ = ["BIPOLAR", "BYTE", "Powers", "Values", "pack"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,64 @@ class Values:
         if self.bipolar:
             return "bipolar"
         return f"{'int' if self.signed else 'uint'}{self.bits}"
+
+
+@dataclass(frozen=True)
+class Powers:
+    """Weights that are 0 or, with either sign, one of so many powers of two: 1, 2, ..., ``2 ** (count - 1)``.
+
+    n bits have room for ``2 ** (n - 1) - 1`` powers: the weights of n-BQ-NN (Chen et al. 2020, eq. 4), as integers.
+    """
+
+    count: int
+
+    bipolar, signed, step = False, True, 1
+
+    @classmethod
+    def holding(cls, integers):
+        """The fewest powers that make up ``integers``, or None if not all are powers or 0."""
+        sizes = np.abs(integers)
+        if (sizes & (sizes - 1)).any() or not sizes.any():
+            return None
+        return cls(int(sizes.max()).bit_length())
+
+    @property
+    def lo(self):
+        """Least weight."""
+        return -self.hi
+
+    @property
+    def hi(self):
+        """Greatest weight."""
+        return 1 << self.count - 1
+
+    @property
+    def bits(self):
+        """Width of a code."""
+        return 1 + self.count.bit_length()
+
+    def __contains__(self, value):
+        return abs(value) <= self.hi and abs(value) & abs(value) - 1 == 0
+
+    def encode(self, values):
+        """Codes (int64, non-negative) of an array of weights."""
+        values = np.asarray(values, np.int64)
+        numbers = np.frexp(np.abs(values).astype(np.float64))[1].astype(np.int64)
+        return (values < 0).astype(np.int64) << self.bits - 1 | numbers
+
+    def decode(self, codes):
+        """Weights (int64) of an array of codes; inverse of :meth:`encode`."""
+        codes = np.asarray(codes, np.int64)
+        numbers = codes & (1 << self.bits - 1) - 1
+        return np.where(codes >> self.bits - 1, -1, 1) * (1 << numbers >> 1)
+
+    @property
+    def label(self):
+        """The powers as part of an identifier."""
+        return f"powers{self.count}"
+
+    def __str__(self):
+        return f"{self.bits}-bit powers"
 
 
 BIPOLAR = Values(-1, 1, 2)

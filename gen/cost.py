@@ -13,11 +13,13 @@ from math import ceil, expm1, lcm, log1p
 import numpy as np
 
 from .buffers import least_rows
-from .hw.lanes import MultiplyLane, SignLane, lane_for
+from .hw.lanes import MultiplyLane, ShiftLane, SignLane, lane_for
 from .hw.memory import in_blocks
+from .hw.popcount import XnorLane
+from .hw.rescale import Rescale as RescaleUnit
 from .hw.threshold import Threshold as ThresholdUnit
 from .hw.threshold import in_totals
-from .network import Conv, Lookup, Pool, Threshold, TopK
+from .network import Conv, Lookup, Pool, Rescale, Threshold, TopK
 from .resources import Resources
 
 __all__ = ["converters", "cost", "shell", "units"]
@@ -118,16 +120,25 @@ def _tree(terms, bits):
     return Resources(lut=adders, ff=registers)
 
 
+def _shifter(powers):
+    """LUTs a bit of the choice between so many shifts and none, and of the sign."""
+    return 1 if powers <= 3 else 2 + (powers > 7) * 2
+
+
 @cache
 def _lane(layer, simd):
     """Products of one processing element and their sum; the lane itself."""
     lane = lane_for(layer, simd)
-    bits = lane.total(1).bits
+    bits = 4 if isinstance(lane, XnorLane) else lane.word.bits
     match lane:
         case SignLane():
             # The first adders take in the signs of up to three terms.
             signs = SIGN * simd if simd > 3 else 0.8
             cost = Resources(lut=signs * layer.input.values.bits) + _tree(simd, bits)
+        case ShiftLane():
+            # Up to three powers and none: the multiplexer of a bit and its sign fit one LUT.
+            luts = bits * _shifter(lane.weights.count)
+            cost = Resources(lut=luts, ff=bits) * simd + _tree(simd, bits)
         case MultiplyLane():
             x, w = (max(2, values.bits) for values in (lane.values, lane.weights))
             luts = 0 if x + w >= DSP_BITS or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
@@ -136,7 +147,7 @@ def _lane(layer, simd):
         case _:
             nines = ceil(simd / 9)
             cost = Resources(lut=XNOR * simd if simd > 3 else 2, ff=4 * nines if nines > 1 else simd.bit_length())
-            cost += _tree(nines, 4) if nines > 1 else Resources()
+            cost += _tree(nines, bits) if nines > 1 else Resources()
     return cost, lane
 
 
@@ -177,7 +188,7 @@ def queue_depth(folds, beats, pixels, latency):
 def _matrix(layer, folding):
     pe, simd, pixels = folding.pe, folding.simd, folding.pixels
     cost, lane = _lane(layer, simd)
-    total, flagged = lane.total(layer.fan_in).bits, "pad" in lane.signature.members
+    total, flagged = lane.total(layer).bits, "pad" in lane.signature.members
     folds, beats = len(layer.weights) // pe, layer.fan_in // simd
     depth = queue_depth(folds, beats, pixels, lane.latency + 4)
     weights = _rom(pe * simd * layer.weight_values.bits, folds * beats)
@@ -196,7 +207,7 @@ def _threshold_memories(layer, lanes, conv, gain):
     thresholds, source = layer.thresholds, layer.input.values
     if conv:
         lane = lane_for(conv, gain)  # all lanes of the same gain count alike
-        thresholds, source = in_totals(thresholds, lane, conv.weights), lane.total(conv.fan_in)
+        thresholds, source = in_totals(thresholds, lane, conv.weights), lane.total(conv)
     unit = ThresholdUnit(thresholds, layer.flip, source=source, values=layer.values, lanes=lanes, file="")
     roms = [_rom(len(words[0]) * bits, len(words), _distinct(words, bits))
             for stage in range(unit.stages) for words, bits in unit.tables(stage)]
@@ -205,7 +216,7 @@ def _threshold_memories(layer, lanes, conv, gain):
 
 def _threshold(layer, lanes, conv=None, lane=None):
     """Thresholds alone, or after the ``lane`` of a convolution."""
-    source = lane.total(conv.fan_in) if conv else layer.input.values
+    source = lane.total(conv) if conv else layer.input.values
     channels, stages = layer.input.channels, max(1, (layer.values.levels - 1).bit_length())
     compared = lanes * source.bits * stages
     kept = compared + stages * _bits(channels // lanes) + lanes * (stages * (stages - 1) // 2 + layer.values.bits)
@@ -213,9 +224,23 @@ def _threshold(layer, lanes, conv=None, lane=None):
     return memories + Resources(ff=kept) + _control("threshold", 1, compared)
 
 
+def _rescale(layer, lanes, conv=None, lane=None):
+    """Rescaling alone, or after the ``lane`` of a convolution."""
+    source = lane.total(conv) if conv else layer.input.values
+    offsets = np.array(lane.offsets(conv.weights.reshape(len(conv.weights), -1))) if conv else 0
+    unit = RescaleUnit(layer.factor * (lane.gain if lane else 1), layer.addend + offsets * layer.factor, layer.shift,
+                       source=source, values=layer.values, lanes=lanes, file="")
+    words = unit.words()
+    wide = unit.product.bits + 1
+    multiplier = Resources(dsp=ceil(unit.factors.bits / 17) * ceil(source.bits / 26))
+    each = multiplier + Resources(lut=wide + layer.values.bits, ff=2 * wide + unit.addends.bits + layer.values.bits)
+    table = _rom(lanes * unit.item_bits, len(words), _distinct(words, unit.item_bits))
+    return table + each * lanes + _control("threshold", 1, 0)
+
+
 def _offset(layer, lane, pe):
     offsets = np.array(lane.offsets(layer.weights.reshape(len(layer.weights), -1)))
-    total, out = lane.total(layer.fan_in).bits, layer.output.values.bits
+    total, out = lane.total(layer).bits, layer.output.values.bits
     registers = Resources(ff=pe * (total + out))
     if (offsets == offsets[0]).all():
         # A carry chain adds a constant with inverters only; two or three bits get LUTs.
@@ -280,6 +305,16 @@ def converters(bits, given, taken):
     return units
 
 
+def _after(layer, threshold, lane, pe):
+    """What turns the totals of ``lane`` into the layer's results."""
+    match threshold:
+        case None:
+            return {"offset": _offset(layer, lane, pe)}
+        case Rescale():
+            return {"rescale": _rescale(threshold, pe, layer, lane)}
+    return {"threshold": _threshold(threshold, pe, layer, lane)}
+
+
 def units(layer, folding, threshold=None, rows=None):
     """What each unit takes that makes up ``layer`` (and the ``threshold`` that shares its folding), by name.
 
@@ -289,8 +324,7 @@ def units(layer, folding, threshold=None, rows=None):
         case Conv():
             lane = _lane(layer, folding.simd)[1]
             flagged = layer.padded and layer.pad_value not in layer.input.values
-            after = {"offset": _offset(layer, lane, folding.pe)} if threshold is None else {
-                "threshold": _threshold(threshold, folding.pe, layer, lane)}
+            after = _after(layer, threshold, lane, folding.pe)
             return {"window": _window(layer, folding, len(layer.weights) // folding.pe, flagged, rows),
                     "matrix": _matrix(layer, folding)} | after
         case Pool():
@@ -298,6 +332,8 @@ def units(layer, folding, threshold=None, rows=None):
             return {"window": _window(layer, folding, 1, flagged, rows), "reduce": _reduce(layer, folding.simd)}
         case Threshold():
             return {"threshold": _threshold(layer, folding.simd)}
+        case Rescale():
+            return {"rescale": _rescale(layer, folding.simd)}
         case Lookup():
             return {"lookup": _lookup(layer, folding.simd)}
         case TopK():

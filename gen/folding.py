@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from .errors import UserError
-from .network import Conv, Flatten, Lookup, Pool, Threshold, TopK
+from .network import Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
 
 __all__ = ["Folding", "beats", "check", "cycles", "foldable", "lanes", "load", "save"]
 
@@ -53,18 +53,18 @@ def cycles(layer, folding):
             return 0
         case TopK():
             return taken + layer.k
-        case Lookup() | Threshold():
+        case Lookup() | Threshold() | Rescale():
             return taken
 
 
 def foldable(network):
     """Layers that have a folding of their own, each with the threshold that shares it, or None.
 
-    A threshold directly after a convolution shares the convolution's; a flatten has none.
+    A threshold, or a rescaling, directly after a convolution shares the convolution's; a flatten has none.
     """
     stages, previous = {}, None
     for layer in network.layers:
-        if isinstance(layer, Threshold) and isinstance(previous, Conv):
+        if isinstance(layer, Threshold | Rescale) and isinstance(previous, Conv):
             stages[previous] = layer
         elif not isinstance(layer, Flatten):
             stages[layer] = None

@@ -19,7 +19,7 @@ from train.data import load as load_images
 
 from .errors import UserError, reported
 from .importers.qonnx import load
-from .network import Conv, Flatten, Lookup, Pool, Threshold, TopK
+from .network import Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
 from .zoo import find
 
 __all__ = ["as_input", "class_count", "data_set", "evaluate", "examples", "image_shape", "run"]
@@ -140,6 +140,12 @@ def _(layer: Threshold, values):
         count += values >= threshold
     count[..., layer.flip] = layer.thresholds.shape[1] - count[..., layer.flip]
     return count * layer.values.step + layer.values.lo
+
+
+@_compute.register
+def _(layer: Rescale, values):
+    values = (values.astype(np.int64) * layer.factor + layer.addend) >> layer.shift
+    return np.clip(values, layer.values.lo, layer.values.hi).astype(np.float32)
 
 
 @_compute.register

@@ -12,7 +12,7 @@ import numpy as np
 
 from .bits import BIPOLAR, Values
 
-__all__ = ["Conv", "Flatten", "Lookup", "Network", "Pool", "Tensor", "Threshold", "TopK"]
+__all__ = ["Conv", "Flatten", "Lookup", "Network", "Pool", "Rescale", "Tensor", "Threshold", "TopK"]
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Conv(_Sliding):
     ----------
     weights : int array, shape (outputs, channels, kernel height, kernel width)
         Signed integers.
-    weight_values : Values
-        Declared type of the weights: bipolar, ternary or integer.
+    weight_values : Values or Powers
+        Declared type of the weights: bipolar, ternary, integer or powers of two.
     pad_value : int
         What lies outside the image. 0 is exact for bipolar data, too: a third symbol, which adds nothing.
     """
@@ -153,6 +153,31 @@ class Threshold(_Layer):
 
     thresholds: np.ndarray
     flip: np.ndarray
+    values: Values
+
+    @property
+    def output(self):
+        """Tensor of the activations."""
+        return Tensor(*self.input.shape, self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale(_Layer):
+    """Requantisation to more bits than can be compared: ``(x * factor + addend) >> shift``, clipped to ``values``.
+
+    The shift rounds down; ``addend`` holds the half that makes it round to nearest, and upwards half-way.
+
+    Parameters
+    ----------
+    factor, addend : int64 arrays, shape (channels,)
+    shift : int
+    values : Values
+        Of step 1.
+    """
+
+    factor: np.ndarray
+    addend: np.ndarray
+    shift: int
     values: Values
 
     @property

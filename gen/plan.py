@@ -6,7 +6,7 @@ from functools import cached_property
 from . import buffers
 from .cost import converters, shell, units
 from .folding import Folding, cycles, foldable, lanes
-from .network import Conv, Lookup, Network, Pool, TopK
+from .network import Conv, Lookup, Network, Pool, Rescale, TopK
 from .resources import Resources
 
 __all__ = ["Plan", "Stage"]
@@ -63,6 +63,8 @@ class Stage:
                 return "table"
             case TopK():
                 return f"best {layer.k}"
+            case Rescale():
+                return "rescaling"
             case _:
                 return "threshold"
 

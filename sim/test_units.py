@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from pylibfst import lib
 
-from gen.bits import BIPOLAR, BYTE, Values, pack
+from gen.bits import BIPOLAR, BYTE, Powers, Values, pack
 from gen.emit import Emitter
 from gen.folding import Folding
 from gen.hw.core import Core
 from gen.hw.lookup import Lookup
 from gen.hw.matrix_unit import MatrixUnit
 from gen.hw.pool import Reduce
+from gen.hw.rescale import Rescale
 from gen.hw.stream import Gather, Split
 from gen.hw.threshold import Offset, Threshold
 from gen.hw.topk import TopK
@@ -48,11 +49,16 @@ def window(pixels, stride):
     return Window(layer, simd=2, pixels=pixels, repeat=2, pad_code=5), payloads, results
 
 
+def _weights(values, shape):
+    if isinstance(values, Powers):
+        return integers.random_powers(RNG, shape, values)
+    return (RNG.integers(0, values.levels, shape) * values.step + values.lo).astype(np.int8)
+
+
 def matrix(values, weights, channels, pixels, outside=0):
     """A matrix unit fed with random windows, some of their words padded where the lane can tell."""
     layer = Conv("conv", Tensor(4, 4, 2 * channels, values), pads=(1, 1, 1, 1), pad_value=outside,
-                 weights=(RNG.integers(0, weights.levels, (6, 2 * channels, 3, 3)) * weights.step
-                          + weights.lo).astype(np.int8), weight_values=weights)
+                 weights=_weights(weights, (6, 2 * channels, 3, 3)), weight_values=weights)
     unit = MatrixUnit(layer, pe=3, simd=channels, pixels=pixels, file="conv_matrix")
     groups = 4
     taps = RNG.integers(0, values.levels, (groups, 2, 3, 3, pixels, channels)) * values.step + values.lo
@@ -96,6 +102,15 @@ def recode():
     frames = RNG.integers(0, 4, (2, 4, 4, 3))
     results = np.stack([integers.compute(layer, frame) for frame in frames])
     return core, pack(frames.reshape(-1, 3), 2), layer.output.values.encode(results).reshape(-1).tolist()
+
+
+def rescale(seed):
+    layer = integers.random_rescale(np.random.default_rng(seed), "rescale", Tensor(1, 1, 6, SMALL))
+    frames = RNG.integers(-5, 7, (10, 6))
+    results = integers.compute(layer, frames)
+    unit = Rescale(layer.factor, layer.addend, layer.shift, source=SMALL, values=layer.values, lanes=3, file="rescale")
+    return unit, pack(SMALL.encode(frames).reshape(-1, 3), SMALL.bits), pack(
+        layer.values.encode(results).reshape(-1, 3), layer.values.bits)
 
 
 def offset():
@@ -142,10 +157,12 @@ UNITS = {
     "xnor": (matrix, BIPOLAR, BIPOLAR, 5, 2), "xnor_padded_with_minus_one": (matrix, BIPOLAR, BIPOLAR, 4, 1, -1),
     "sign": (matrix, Values(-8, 7), BIPOLAR, 3, 2), "sign_unsigned": (matrix, Values(0, 3), BIPOLAR, 2, 1),
     "multiply": (matrix, Values(0, 7), Values(-4, 3), 2, 2),
+    "shift": (matrix, Values(0, 65535), Powers(3), 2, 2), "shift_signed": (matrix, SMALL, Powers(7), 3, 1),
     "multiply_ternary": (matrix, BIPOLAR, integers.TERNARY, 2, 4),
     "threshold": (threshold, BIPOLAR, False), "threshold_flipped": (threshold, BIPOLAR, True),
     "threshold_3_levels": (threshold, Values(-1, 1), True), "threshold_8_bits": (threshold, Values(-128, 127), False),
     "threshold_of_signs": (threshold_of_signs,), "recode": (recode,), "offset": (offset,),
+    "rescale": (rescale, 1), "rescale_again": (rescale, 2),
     "pool_or": (reduce, BIPOLAR, "max"), "pool_max": (reduce, SMALL, "max"),
     "pool_of_minus_one": (reduce, Values(-1, 0), "max"), "pool_sum": (reduce, SMALL, "sum"),
     "lookup": (lookup,), "topk": (topk,),

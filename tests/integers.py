@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gen.bits import BIPOLAR, BYTE, Values
+from gen.bits import BIPOLAR, BYTE, Powers, Values
 from gen.folding import Folding
-from gen.network import Conv, Flatten, Lookup, Network, Pool, Tensor, Threshold, TopK
+from gen.network import Conv, Flatten, Lookup, Network, Pool, Rescale, Tensor, Threshold, TopK
 
 TERNARY = Values(-1, 1)
 
@@ -29,6 +29,8 @@ def compute(layer, x):
             reached = (x[..., None] >= layer.thresholds).sum(-1)
             count = np.where(layer.flip, layer.values.levels - 1 - reached, reached)
             return layer.values.lo + layer.values.step * count
+        case Rescale():
+            return np.clip((x * layer.factor + layer.addend) // 2**layer.shift, layer.values.lo, layer.values.hi)
         case Pool(kind="max"):
             return windows(x, layer, -10**9).max((2, 3))
         case Pool():
@@ -59,10 +61,30 @@ def _random_values(rng):
                          Values(0, 15)])
 
 
-def _random_weights(rng, shape):
-    values = _choose(rng, [BIPOLAR, BIPOLAR, BIPOLAR, TERNARY, Values(-8, 7)])
+def _random_weights(rng, shape, source):
+    values = _choose(rng, [BIPOLAR, BIPOLAR, BIPOLAR, TERNARY, Values(-8, 7)] + [
+        Powers(count) for count in (1, 3, 7) if 0 in source])
+    if isinstance(values, Powers):
+        return random_powers(rng, shape, values), values
     weights = rng.integers(0, values.levels, shape) * values.step + values.lo
     return weights.astype(np.int8), values
+
+
+def random_powers(rng, shape, values):
+    """Weights that are 0, or powers of two with a sign."""
+    return rng.choice([0, *(sign << k for k in range(values.count) for sign in (1, -1))], shape)
+
+
+def random_rescale(rng, name, source):
+    """A rescaling that clips some of what reaches it."""
+    values = _choose(rng, [Values(0, 255), Values(0, 65535), Values(-300, 500)])
+    reach = max(-source.values.lo, source.values.hi)
+    shift = int(rng.integers(1, 20))
+    largest = max(1, 2 * (values.hi << shift) // reach)
+    factor = rng.integers(-largest, largest + 1, source.channels)
+    factor[rng.random(source.channels) < 0.1] = 0
+    addend = rng.integers(-values.hi << shift, values.hi << shift, source.channels)
+    return Rescale(name, source, factor, addend, shift, values)
 
 
 def random_threshold(rng, name, source, *, flip=False):
@@ -78,7 +100,8 @@ def random_threshold(rng, name, source, *, flip=False):
 def _random_conv(rng, name, source):
     kernel = (min(int(rng.integers(1, 4)), source.height), min(int(rng.integers(1, 4)), source.width))
     pads = tuple(int(rng.integers(0, size)) for size in (*kernel, *kernel))
-    weights, values = _random_weights(rng, (int(_choose(rng, [2, 3, 4, 6])), source.channels, *kernel))
+    weights, values = _random_weights(
+        rng, (int(_choose(rng, [2, 3, 4, 6])), source.channels, *kernel), source.values)
     outside = _choose(rng, [0, 0, source.values.lo, source.values.hi + 1]) if any(pads) else 0
     return Conv(name, source, stride=(int(rng.integers(1, 3)), int(rng.integers(1, 3))), pads=pads,
                 weights=weights, weight_values=values, pad_value=outside)
@@ -112,13 +135,16 @@ def random_network(seed):
             tensor = add(_random_pool(rng, f"pool{k}", tensor))
             pooled = False
         flip = isinstance(layers[-1], Pool)
-        tensor = add(random_threshold(rng, f"threshold{k}", tensor, flip=flip))
+        if rng.random() < 0.2:
+            tensor = add(random_rescale(rng, f"rescale{k}", tensor))
+        else:
+            tensor = add(random_threshold(rng, f"threshold{k}", tensor, flip=flip))
         if pooled:
             tensor = add(_random_pool(rng, f"pool{k}", tensor))
             if rng.random() < 0.4:
                 tensor = add(random_threshold(rng, f"again{k}", tensor, flip=True))
     tensor = add(Flatten("flatten", tensor))
-    weights, values = _random_weights(rng, (int(_choose(rng, [2, 5, 10])), tensor.channels, 1, 1))
+    weights, values = _random_weights(rng, (int(_choose(rng, [2, 5, 10])), tensor.channels, 1, 1), tensor.values)
     tensor = add(Conv("dense", tensor, weights=weights, weight_values=values))
     if rng.random() < 0.3:
         tensor = add(TopK("top", tensor, k=int(rng.integers(1, 3))))
@@ -129,7 +155,7 @@ def random_foldings(network, seed):
     """Any folding that divides."""
     rng, foldings, fused = np.random.default_rng(seed), {}, False
     for layer in network.layers:
-        if not isinstance(layer, Flatten) and not (isinstance(layer, Threshold) and fused):
+        if not isinstance(layer, Flatten) and not (isinstance(layer, Threshold | Rescale) and fused):
             simd = _choose(rng, _divisors(layer.input.channels))
             foldings[layer.name] = Folding(
                 _choose(rng, _divisors(layer.output.channels)), simd, _choose(rng, _divisors(layer.output.width))

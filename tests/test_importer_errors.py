@@ -57,7 +57,11 @@ REFUSED = {
         (*_dense(signs(60, 3)), node("Relu"), node("Add", 0.1234), node("MatMul", signs(3, 3))),
         r"MatMul_7 .*no quantiser",
     ),
-    "wide activations": ((*START, quant(1.0, 16), *END), r"Quant_3 .*bit width"),
+    "wide activations": ((*START, quant(1.0, 17), *END), r"Quant_3 .*bit width"),
+    "crooked activations": (
+        (*START, node("Conv", signs(2, 2, 3, 3)), node("Relu"), node("Pow", 2.0), quant(2.0**-7, 16), *END),
+        r"Quant_6 .*channel 0 is no straight line",
+    ),
     "fractional zero point": ((*START, quant(1.0, 4, zero=0.5), *END), r"Quant_3 .*zero point"),
     "negative scale": ((*START, bipolar(-1.0), *END), r"BipolarQuant_3 .*positive"),
     "rounding": ((*START, quant(0.5, 3, rounding_mode="ODD"), *END), r"Quant_3 .*ODD"),

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from gen.bits import BIPOLAR, Values, pack
-from gen.hw.lanes import MultiplyLane, SignLane
+from gen.bits import BIPOLAR, Powers, Values, pack
+from gen.hw.lanes import MultiplyLane, ShiftLane, SignLane
 from gen.hw.popcount import XnorLane
 
+from .integers import random_powers
 from .streams import PERIOD
 
 TERNARY = Values(-1, 1)
@@ -18,7 +19,8 @@ def check(lane, values, weights, simd, *, padded=False, count=30):
     """Feed vectors, full-scale ones among them, one a clock; compare ``gain * sum + offset`` with the dot product."""
     rng = np.random.default_rng(simd)
     x = rng.integers(0, values.levels, (count, simd)) * values.step + values.lo
-    w = rng.integers(0, weights.levels, (count, simd)) * weights.step + weights.lo
+    w = random_powers(rng, (count, simd), weights) if isinstance(weights, Powers) else (
+        rng.integers(0, weights.levels, (count, simd)) * weights.step + weights.lo)
     x[:4], w[:2], w[2:4] = [[values.lo], [values.hi]] * 2, weights.lo, weights.hi
     pad = rng.random(count) < 0.3 if padded else np.zeros(count, bool)
     expected = np.where(pad, 0, (x * w).sum(1))
@@ -82,3 +84,10 @@ def test_sign(simd, values):
 @pytest.mark.parametrize("simd", [1, 2, 3, 8])
 def test_multiply(simd, padded, values, weights):
     check(MultiplyLane(simd, values, weights, padded), values, weights, simd, padded=padded)
+
+
+@pytest.mark.parametrize("values", [Values(0, 65535), Values(-32768, 32767), Values(0, 3), Values(-4, 3), Values(0, 1)])
+@pytest.mark.parametrize("powers", [1, 2, 3, 4, 7, 15])
+@pytest.mark.parametrize("simd", [1, 2, 9])
+def test_shift(simd, powers, values):
+    check(ShiftLane(simd, values, Powers(powers)), values, Powers(powers), simd)

@@ -14,6 +14,7 @@ from ..folding import foldable, lanes
 from .lookup import Lookup
 from .matrix_unit import MatrixUnit
 from .pool import Reduce
+from .rescale import Rescale
 from .stream import Recode, convert, pipeline
 from .threshold import Offset, Threshold, in_totals
 from .topk import TopK
@@ -42,7 +43,12 @@ def _conv(layer, folding, threshold, rows):
                     pad_code=None if matrix.flagged else int(layer.input.values.encode(layer.pad_value)))
     yield f"{layer.name}_window", window
     yield f"{layer.name}_matrix", matrix
-    if threshold is None:
+    if isinstance(threshold, net.Rescale):
+        addend = threshold.addend + matrix.offsets() * threshold.factor
+        yield f"{layer.name}_rescale", Rescale(
+            threshold.factor * matrix.lane.gain, addend, threshold.shift, source=matrix.total, values=threshold.values,
+            lanes=folding.pe, file=f"{layer.name}_rescale")
+    elif threshold is None:
         yield f"{layer.name}_offset", Offset(
             matrix.offsets(), matrix.lane.gain, source=matrix.total, values=layer.output.values, lanes=folding.pe,
             file=f"{layer.name}_offset")
@@ -75,6 +81,10 @@ def _units(layer, folding, threshold, rows):
             yield f"{layer.name}_threshold", Threshold(
                 layer.thresholds, layer.flip, source=layer.input.values, values=layer.values, lanes=folding.simd,
                 file=f"{layer.name}_threshold")
+        case net.Rescale():
+            yield f"{layer.name}_rescale", Rescale(
+                layer.factor, layer.addend, layer.shift, source=layer.input.values, values=layer.values,
+                lanes=folding.simd, file=f"{layer.name}_rescale")
         case net.TopK():
             values = layer.input.values
             yield f"{layer.name}_topk", TopK(layer.input.channels, Shape(values.bits, values.signed), layer.k)

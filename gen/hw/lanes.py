@@ -7,15 +7,17 @@ is the dot product ``gain * sum + offset``; gain and offset are the lane's own b
 thresholds, so that each lane may count in the cheapest way.
 """
 
+import numpy as np
 from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bits import Values
+from ..bits import Powers, Values
 from .codes import decoded
+from .counters import select
 from .popcount import XnorLane
 
-__all__ = ["MultiplyLane", "SignLane", "lane_for"]
+__all__ = ["MultiplyLane", "ShiftLane", "SignLane", "lane_for"]
 
 
 def _ports(simd, x_bits, w_bits, pad, total):
@@ -55,7 +57,7 @@ class SignLane(wiring.Component):
         self.simd, self.values = simd, values
         self.unit_name = f"sign_lane_{simd}_{values.label}"
         reach = max(-values.lo, values.hi + 1)
-        self._word = Values(-reach, reach - 1)
+        self.word = Values(-reach, reach - 1)
         super().__init__(_ports(simd, values.bits, 1, False, Values(-reach * simd, (reach - 1) * simd)))
 
     gain = 1
@@ -69,9 +71,9 @@ class SignLane(wiring.Component):
         """Dot product of each row of weights where ``sum`` totals 0."""
         return [sum(int(w) < 0 for w in row) for row in rows]
 
-    def total(self, length):
-        """Values that the sum over a row of ``length`` weights takes."""
-        return Values(self._word.lo * length, self._word.hi * length)
+    def total(self, layer):
+        """Values that the sum over any row of ``layer`` takes."""
+        return Values(self.word.lo * layer.fan_in, self.word.hi * layer.fan_in)
 
     def elaborate(self, platform):
         m = Module()
@@ -80,9 +82,57 @@ class SignLane(wiring.Component):
         for k in range(self.simd):
             x = self.x.word_select(k, self.values.bits)
             x = x.as_signed() if self.values.signed else x
-            term = Signal(_shape(self._word), name=f"term{k}")
+            term = Signal(_shape(self.word), name=f"term{k}")
             m.d.comb += term.eq(Mux(self.w[k], x, ~Cat(x, Const(0, len(term) - len(x))).as_signed()
                                     if not self.values.signed else ~x))
+            terms.append(term)
+        m.d.comb += self.sum.eq(_tree(m, terms))
+
+        return m
+
+
+class ShiftLane(wiring.Component):
+    """Weights that are powers of two: each activation is shifted, and subtracted if the weight is negative.
+
+    The paper's SVPE (Chen et al. 2020): no multiplier. ``-x`` is ``~x + 1`` as in :class:`SignLane`; sums are as wide as
+    the layer's weights can make them, not as any weights could.
+    """
+
+    gain = 1
+
+    def __init__(self, simd, values, weights):
+        self.simd, self.values, self.weights = simd, values, weights
+        self.unit_name = f"shift_lane_{simd}_{values.label}_{weights.label}"
+        shifted = Values(min(0, values.lo) * weights.hi, max(0, values.hi) * weights.hi)
+        self.word = Values(min(shifted.lo, ~shifted.hi), max(shifted.hi, ~shifted.lo))
+        super().__init__(_ports(simd, values.bits, weights.bits, False, Values(
+            self.word.lo * simd, self.word.hi * simd)))
+
+    @property
+    def latency(self):
+        """Clocks from ``x`` and ``w`` to ``sum``."""
+        return 1 + _tree_latency(self.simd)
+
+    def offsets(self, rows):
+        """Dot product of each row of weights where ``sum`` totals 0."""
+        return [int((np.asarray(row) < 0).sum()) for row in rows]
+
+    def total(self, layer):
+        """Values that the sum over any row of ``layer`` takes."""
+        low, high = layer.bounds - self.offsets(layer.weights.reshape(len(layer.weights), -1))
+        return Values(int(low.min()), int(high.max()))
+
+    def elaborate(self, platform):
+        m = Module()
+
+        terms = []
+        for k in range(self.simd):
+            x = decoded(self.x.word_select(k, self.values.bits), self.values)
+            code = self.w.word_select(k, self.weights.bits)
+            shifted = Signal(_shape(self.word), name=f"shifted{k}")
+            term = Signal(_shape(self.word), name=f"term{k}", reset_less=True)
+            m.d.comb += shifted.eq(select([Const(0), *(x << power for power in range(self.weights.count))], code[:-1]))
+            m.d.sync += term.eq(Mux(code[-1], ~shifted, shifted))
             terms.append(term)
         m.d.comb += self.sum.eq(_tree(m, terms))
 
@@ -96,9 +146,9 @@ class MultiplyLane(wiring.Component):
         self.simd, self.values, self.weights, self.pads = simd, values, weights, pad
         self.unit_name = f"multiply_lane_{simd}_{values.label}_{weights.label}" + "_pad" * pad
         corners = [a * b for a in (values.lo, values.hi) for b in (weights.lo, weights.hi)]
-        self._product = Values(min(0, *corners), max(0, *corners))
+        self.word = Values(min(0, *corners), max(0, *corners))
         super().__init__(_ports(simd, values.bits, weights.bits, pad, Values(
-            self._product.lo * simd, self._product.hi * simd)))
+            self.word.lo * simd, self.word.hi * simd)))
 
     gain = 1
 
@@ -111,16 +161,16 @@ class MultiplyLane(wiring.Component):
         """Dot product of each row of weights where ``sum`` totals 0."""
         return [0] * len(rows)
 
-    def total(self, length):
-        """Values that the sum over a row of ``length`` weights takes."""
-        return Values(self._product.lo * length, self._product.hi * length)
+    def total(self, layer):
+        """Values that the sum over any row of ``layer`` takes."""
+        return Values(self.word.lo * layer.fan_in, self.word.hi * layer.fan_in)
 
     def elaborate(self, platform):
         m = Module()
 
         terms = []
         for k in range(self.simd):
-            product = Signal(_shape(self._product), name=f"product{k}", reset_less=True)
+            product = Signal(_shape(self.word), name=f"product{k}", reset_less=True)
             value = (decoded(self.x.word_select(k, self.values.bits), self.values)
                      * decoded(self.w.word_select(k, self.weights.bits), self.weights))
             m.d.sync += product.eq(Mux(self.pad, 0, value) if self.pads else value)
@@ -138,4 +188,6 @@ def lane_for(layer, simd):
         return XnorLane(simd, third_symbol)
     if weights.bipolar and 0 in values:
         return SignLane(simd, values)
+    if isinstance(weights, Powers):
+        return ShiftLane(simd, values, weights)
     return MultiplyLane(simd, values, weights, third_symbol)

@@ -72,7 +72,7 @@ class MatrixUnit(wiring.Component):
             raise ValueError(f"{layer.name}: pe {pe} does not divide {len(layer.weights)} outputs")
         self.layer, self.pe, self.simd, self.pixels, self.file = layer, pe, simd, pixels, file
         self.lane = lane_for(layer, simd)
-        self.total = self.lane.total(layer.fan_in)
+        self.total = self.lane.total(layer)
         self.flagged = "pad" in self.lane.signature.members
         self.unit_name = file
         word = simd * layer.input.values.bits

@@ -71,9 +71,9 @@ class XnorLane(wiring.Component):
         """Dot product of each row of weights where ``sum`` totals 0."""
         return [-len(row) for row in rows]
 
-    def total(self, length):
-        """Values that the sum over a row of ``length`` weights takes."""
-        return Values(0, length << self.halves)
+    def total(self, layer):
+        """Values that the sum over any row of ``layer`` takes."""
+        return Values(0, layer.fan_in << self.halves)
 
     def elaborate(self, platform):
         m = Module()

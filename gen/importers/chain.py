@@ -9,10 +9,12 @@ from ..bits import BIPOLAR
 from ..network import Threshold, TopK
 from .elementwise import EVALUATORS
 from .quantisers import GRIDS
+from .rescaling import rescaled
 from .signal import Signal
 
 __all__ = ["elementwise", "quantised"]
 
+_COMPARED = 256  # levels up to which activations are found by comparison with thresholds, which is exact
 _HARMLESS = frozenset(("Cast", "Dropout", "Identity"))
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
@@ -89,13 +91,17 @@ def _channel_axis(node, signal):
 
 
 def quantised(names, node, signal, inputs):
-    """Emit the quantiser ``node`` that ``signal``, a chain of floats, ends with."""
+    """Emit the quantiser ``node`` that ``signal``, a chain of floats, ends with; ``inputs`` are the node's."""
     scale, values = GRIDS[node.op](node, inputs)
     if np.ptp(scale):
         raise node.error(
             "activation scales that differ between channels are not supported; train with one scale"
         )
-    signal = signal.quantised(names, values, float(np.ravel(scale)[0]))
+    scale = float(np.ravel(scale)[0])
+    if values.levels > _COMPARED and not signal.is_pixels:
+        before = next(value for value in inputs if isinstance(value, Signal))
+        return rescaled(names, node, before, values, scale)
+    signal = signal.quantised(names, values, scale)
     return _without_zero(signal) if node.op == "Sign" else signal
 
 

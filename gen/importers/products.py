@@ -17,7 +17,7 @@ from .windows import Window
 
 __all__ = ["conv", "gemm", "matmul"]
 
-_MAX_BITS = 16
+_MAX_BITS = 32
 _SCALES_AGREE = 1e-6
 
 
@@ -83,7 +83,7 @@ def _multiplied(names, node, signal, weights, bias, **window):
     """Emit the convolution."""
     name = names.readable("conv" if node.op == "Conv" else "dense", node.name, weights.origin)
     try:
-        integers, scale, values = integer_weights(weights)
+        integers, scale, values = integer_weights(weights, powers=0 in signal.tensor.values)
         layer = Conv(name, signal.tensor, weights=integers, weight_values=values, **window)
     except WeightError as error:
         raise node.error(str(error)) from None
@@ -108,7 +108,7 @@ def _settled(names, node, signal):
         if not offset.any() and np.ptp(scale) <= _SCALES_AGREE * np.abs(scale[0]):
             bits = signal.tensor.values.bits
             if bits > _MAX_BITS:
-                raise node.error(f"takes integers of {bits} bits; put a Quant node of 1 to 8 bits before it")
+                raise node.error(f"takes integers of {bits} bits; put a Quant node of 1 to {_MAX_BITS} bits before it")
             return Signal.of_integers(signal.layers, signal.tensor, scale[0], signal.bounds, signal.view)
     floats = signal.chain(signal.samples())
     step = grid_step(floats)

@@ -7,7 +7,8 @@ from .elementwise import integer_range
 
 __all__ = ["GRIDS"]
 
-_MAX_BITS = 8
+_MAX_BITS = 16
+_MAX_THRESHOLDS = 255
 
 
 def _quant_grid(node, inputs):
@@ -34,10 +35,10 @@ def _threshold_grid(node, inputs):
     levels = np.shape(inputs[1].array)[-1]
     for step in (1, 2):
         low = step * bias / scale
-        if abs(low - round(low)) < 1e-6 and levels < 1 << _MAX_BITS:
+        if abs(low - round(low)) < 1e-6 and levels <= _MAX_THRESHOLDS:
             return np.array(scale / step), Values(round(low), round(low) + step * levels, step)
     raise node.error(
-        f"{levels} thresholds, out_scale {scale:g} and out_bias {bias:g}: at most 255 thresholds, and a "
+        f"{levels} thresholds, out_scale {scale:g} and out_bias {bias:g}: at most {_MAX_THRESHOLDS} thresholds, and a "
         "bias of whole or half scales are supported"
     )
 

@@ -2,25 +2,28 @@
 
 import numpy as np
 
-from ..bits import BIPOLAR, Values
+from ..bits import BIPOLAR, Powers, Values
 from .signal import grid_step
 
 __all__ = ["WeightError", "integer_weights"]
 
 _MAX_BITS = 8
+_MAX_POWERS = 15  # of two: what weights of 5 bits choose from
 
 
 class WeightError(ValueError):
     """Weights that are not small integers times a scale."""
 
 
-def integer_weights(constant):
+def integer_weights(constant, powers=True):
     """Integers, scales and type of weights whose first axis is the outputs.
 
     Parameters
     ----------
     constant : Constant
         Its declared type and scale count; without them both are found from the numbers.
+    powers : bool
+        Whether weights that all are powers of two may become such: what they multiply can be 0.
 
     Returns
     -------
@@ -28,8 +31,8 @@ def integer_weights(constant):
         Same shape.
     scale : float64 array, shape (outputs,)
         ``integers * scale`` is what the graph multiplies by.
-    values : Values
-        The type, at most 8 bits.
+    values : Values or Powers
+        The type: powers of two where these take no more bits than integers, which are at most 8 bits.
     """
     rows = constant.array.reshape(len(constant.array), -1).astype(np.float64)
     if not np.isfinite(rows).all():
@@ -47,9 +50,13 @@ def integer_weights(constant):
         raise WeightError(
             f"weights declared as {values}, but {np.count_nonzero(wrong)} are not, {example:g} for one"
         )
-    if values.bits > _MAX_BITS:
+    integers = integers.astype(np.int32)
+    found = Powers.holding(integers) if powers and not values.bipolar else None
+    if found and found.count <= _MAX_POWERS and found.bits <= values.bits:
+        values = found
+    elif values.bits > _MAX_BITS:
         raise WeightError(f"weights of {values.bits} bits; at most {_MAX_BITS} are supported")
-    return integers.astype(np.int32).reshape(constant.array.shape), scale, values
+    return integers.reshape(constant.array.shape), scale, values
 
 
 def _declared_scale(scales):
@@ -63,16 +70,25 @@ def _declared_scale(scales):
 
 
 def _found_scale(rows):
-    step = grid_step(rows, most=127)
+    step = _power_step(rows) or grid_step(rows, most=127)
     if step is not None:
         return np.full(len(rows), step)
-    steps = [grid_step(row, most=127) for row in rows]
+    steps = [_power_step(row) or grid_step(row, most=127) for row in rows]
     if None in steps:
         raise WeightError(
             f"weights that are not quantised (output {steps.index(None)} holds no small integers times "
             "a scale); train with quantised weights and export the Quant or BipolarQuant nodes"
         )
     return np.array(steps)
+
+
+def _power_step(numbers):
+    """The least of ``numbers`` but 0, in size, if the others are powers of two times it; or else None."""
+    sizes = np.unique(np.abs(numbers))
+    sizes = sizes[sizes > 0]
+    ratios = sizes / sizes[:1]
+    exact = (np.frexp(ratios)[0] == 0.5).all() and (ratios < 2.0**_MAX_POWERS).all()
+    return float(sizes[0]) if sizes.size and exact else None
 
 
 def _smallest(integers):

@@ -1,0 +1,113 @@
+"""Weights that are powers of two, and activations of many bits: codes, import, and how far from the float graph."""
+
+import numpy as np
+import pytest
+
+from gen import golden
+from gen.bits import BIPOLAR, Powers, Values, pack
+from gen.hw.lanes import MultiplyLane, ShiftLane, lane_for
+from gen.importers.rescaling import _OFF
+from gen.network import Conv, Rescale, Tensor
+
+from .graphs import bipolar, chain, imported, node, quant, signs
+from .integers import random_powers
+from .reference import reference
+
+RNG = np.random.default_rng(5)
+
+
+@pytest.mark.parametrize("count", range(1, 16))
+def test_codes(count):
+    powers = Powers(count)
+    weights = np.array([0, *(sign << k for k in range(count) for sign in (1, -1))])
+    codes = powers.encode(weights)
+    assert powers.decode(codes).tolist() == weights.tolist() and len(set(codes.tolist())) == 2 * count + 1
+    assert codes.max() < 1 << powers.bits and all(int(w) in powers for w in weights)
+    assert 3 not in powers and 1 << count not in powers
+    assert pack([codes], powers.bits)[0].bit_length() <= powers.bits * len(codes)
+
+
+def test_bits_are_those_of_the_paper():
+    assert [Powers(2 ** (n - 1) - 1).bits for n in (2, 3, 4, 5)] == [2, 3, 4, 5]
+
+
+def test_fewest_powers():
+    assert Powers.holding(np.array([0, 1, -4])) == Powers(3)
+    assert Powers.holding(np.array([1, 3])) is None and Powers.holding(np.zeros(3, int)) is None
+
+
+def powers(count, *shape):
+    """Random weights as floats of which the largest is 1."""
+    weights = random_powers(RNG, shape, Powers(count))
+    weights.flat[:2] = 1, 1 << count - 1  # all of them, whatever chance brings
+    return (weights / 2.0 ** (count - 1)).astype(np.float32)
+
+
+def block(count, outputs, inputs, bits=16):
+    """Convolution, BatchNormalization, Relu and a quantiser, as n-BQ-NN has them."""
+    norm = (RNG.uniform(-1, 1.5, outputs), RNG.normal(0, 0.3, outputs), RNG.normal(0, 1, outputs),
+            RNG.uniform(1, 9, outputs))
+    return (node("Conv", powers(count, outputs, inputs, 3, 3), pads=[1, 1, 1, 1]),
+            node("BatchNormalization", *(np.float32(part) for part in norm)), node("Relu"),
+            quant(2.0 ** (2 - bits), bits, signed=0))
+
+
+def network(count, bits=16):
+    """A small n-BQ-NN."""
+    return chain(*block(count, 6, 2, bits), node("MaxPool", kernel_shape=[2, 2], strides=[2, 2]),
+                 *block(count, 8, 6, bits), node("GlobalAveragePool"), node("Flatten"),
+                 node("MatMul", powers(count, 8, 3)), shape=(1, 2, 8, 6))
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 15])
+@pytest.mark.parametrize("bits", [9, 12, 16])
+def test_golden_model_is_near_the_float_graph(count, bits, tmp_path):
+    model = network(count, bits)
+    found = imported(model, tmp_path)
+    assert [layer.weight_values for layer in found.layers if isinstance(layer, Conv)] == [Powers(count)] * 3
+    assert sum(isinstance(layer, Rescale) for layer in found.layers) == 2
+    images = RNG.integers(0, 256, (40, 8, 6, 2), np.uint8)
+    wanted = np.concatenate([reference(model, images[k:k + 1]) for k in range(len(images))])
+    given = golden.run(found, images) * found.scale + found.offset
+    # An activation is off by a step at most; the sums of products that follow add up to some tens of weights.
+    np.testing.assert_allclose(given, wanted.reshape(given.shape), atol=60 * 2.0 ** (2 - bits))
+    clear = np.diff(np.sort(wanted.reshape(given.shape), axis=1)[:, -2:])[:, 0] > 120 * 2.0 ** (2 - bits)
+    assert (clear.any() or bits < 16) and (given.argmax(1) == wanted.reshape(given.shape).argmax(1))[clear].all()
+
+
+def test_rescaling_is_within_its_bound(tmp_path):
+    """Against the graph's own line, evaluated in double precision."""
+    found = imported(network(3), tmp_path)
+    for layer in found.layers:
+        if isinstance(layer, Rescale):
+            sums = np.arange(layer.input.values.lo, layer.input.values.hi + 1, 97)
+            exact = np.clip((sums[:, None] * layer.factor + layer.addend) / 2.0**layer.shift - 0.5,
+                            layer.values.lo, layer.values.hi)
+            rounded = np.clip((sums[:, None] * layer.factor + layer.addend) >> layer.shift,
+                              layer.values.lo, layer.values.hi)
+            assert np.abs(rounded - exact).max() <= 0.5 and _OFF <= 0.25
+
+
+@pytest.mark.parametrize(("values", "weights", "lane"), [
+    (Values(0, 255), Powers(3), ShiftLane), (Values(0, 255), Values(-8, 7), MultiplyLane)])
+def test_lanes_by_weights(values, weights, lane):
+    layer = Conv("conv", Tensor(1, 1, 4, values), weights=np.ones((2, 4, 1, 1), int), weight_values=weights)
+    assert isinstance(lane_for(layer, 2), lane)
+
+
+def test_sums_are_as_wide_as_the_weights_make_them():
+    weights = np.zeros((2, 64, 1, 1), int)
+    weights[:, :2] = 4
+    layer = Conv("conv", Tensor(1, 1, 64, Values(0, 255)), weights=weights, weight_values=Powers(3))
+    assert lane_for(layer, 8).total(layer) == Values(0, 2 * 4 * 255)
+
+
+def test_integers_stay_integers_where_powers_take_more_bits(tmp_path):
+    start = node("Mul", 2.0), node("Sub", 1.0)
+    few = np.float32(RNG.choice([-2, -1, 0, 1], (60, 3)))
+    model = chain(*start, quant(1 / 8, 4), node("Flatten"), node("MatMul", few))
+    assert imported(model, tmp_path).layers[-1].weight_values == Powers(2)
+    signs_only = chain(*start, bipolar(), node("Flatten"), node("MatMul", few))
+    assert imported(signs_only, tmp_path).layers[-1].weight_values.bits == 3  # with signs, 0 is no activation
+    plain = chain(*start, quant(1 / 8, 4), node("Flatten"), node("MatMul", signs(60, 3)))
+    assert imported(plain, tmp_path).layers[-1].weight_values == BIPOLAR
