@@ -15,7 +15,7 @@ JOBS   ?= 2
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: help build sim synth train test bench bench-train lint env clean
+.PHONY: help build sim synth train test bench bench-lanes bench-train lint env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,7 +25,7 @@ help:
 	@echo "make synth                         what Yosys makes of that build, beside the prediction"
 	@echo "make train RECIPE=$(RECIPE) DATA=DIR    train NET by a recipe into runs/; resumes where it stopped"
 	@echo "make test                          the whole test suite"
-	@echo "make bench                         measure what the project promises; make bench-train: of training"
+	@echo "make bench                         measure what the project promises; bench-lanes, bench-train: of arithmetic, training"
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
 
 build: $(VENV)/.gen
@@ -45,6 +45,9 @@ test: $(VENV)/.all
 
 bench: $(VENV)/.sim
 	$(RUN) -m bench.run $(ARGS)
+
+bench-lanes: $(VENV)/.gen
+	$(RUN) -m bench.lanes $(ARGS)
 
 bench-train: $(VENV)/.all
 	$(RUN) -m bench.train $(if $(DATA),--data "$(DATA)") $(ARGS)

@@ -31,6 +31,7 @@ SHAPES = tuple((width, depth, size) for size, shapes in (
 DSP_BITS = 9  # narrower products are made of LUTs
 XNOR = 1.48  # LUTs per input of an XNOR lane, up to the counts of nine
 SIGN = 0.55  # LUTs per input bit of a sign lane, up to the adder tree
+FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
 MULTIPLEXER = 1 / 514  # what Yosys counts for an input of one bit, in RAMB36
 DEEP = 1.4  # LUTs per 64 bits of a deep memory
 
@@ -120,9 +121,11 @@ def _tree(terms, bits):
     return Resources(lut=adders, ff=registers)
 
 
-def _shifter(powers):
-    """LUTs a bit of the choice between so many shifts and none, and of the sign."""
-    return 1 if powers <= 3 else 2 + (powers > 7) * 2
+def _shifter(x_bits, powers):
+    """LUTs that shift ``x_bits`` by a weight: none of them where there is but one power, which is 1."""
+    if powers <= 3:
+        return x_bits + powers - 1 if powers > 1 else 1
+    return x_bits + 3 + (1 if powers <= 7 else FAR) * (x_bits + powers - 1)
 
 
 @cache
@@ -136,9 +139,9 @@ def _lane(layer, simd):
             signs = SIGN * simd if simd > 3 else 0.8
             cost = Resources(lut=signs * layer.input.values.bits) + _tree(simd, bits)
         case ShiftLane():
-            # Up to three powers and none: the multiplexer of a bit and its sign fit one LUT.
-            luts = bits * _shifter(lane.weights.count)
-            cost = Resources(lut=luts, ff=bits) * simd + _tree(simd, bits)
+            x = lane.values.bits
+            cost = Resources(lut=_shifter(x, lane.weights.count), ff=bits + 1) * simd + _tree(simd, bits + 1)
+            cost += Resources(lut=x + 1)  # the first one's sign
         case MultiplyLane():
             x, w = (max(2, values.bits) for values in (lane.values, lane.weights))
             luts = 0 if x + w >= DSP_BITS or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w

@@ -87,23 +87,25 @@ def _batch(names):
         top.addCell(identifier(f"\\unit{number}"), identifier(name)).set_bool_attribute(identifier("\\keep"), True)
     with TemporaryDirectory() as folder:
         _run(_design, f"select -set kept batch {' '.join(names)}", "blackbox @kept %n",
-             "synth_xilinx -family xcup -top batch -noiopad -noclkbuf", "select -assert-none t:LDCE t:LDPE",
+             f"synth_xilinx -family xcup -top batch -noiopad -noclkbuf {_options}", "select -assert-none t:LDCE t:LDPE",
              "check -assert")
         _design.run_pass(f"tee -q -o {folder}/cells.json stat -json")
         modules = json.loads(Path(folder, "cells.json").read_text())["modules"]
     return {name: modules[name]["num_cells_by_type"] for name in names}
 
 
-def synthesise(folder, top):
+def synthesise(folder, top, dsp=True):
     """The :class:`Netlist` of module ``top`` and of all within it, from the Verilog files in ``folder``.
+
+    Products are made of LUTs alone without ``dsp``.
 
     Raises
     ------
     RuntimeError
         Yosys does not accept a module: an error, a latch, a loop, an undriven net.
     """
-    global _design  # processes are forked with it: it cannot be sent to them
-    _design = libyosys.Design()
+    global _design, _options  # processes are forked with it: a design cannot be sent to them
+    _design, _options = libyosys.Design(), "" if dsp else "-nodsp"
     with contextlib.chdir(folder):  # where the memories' contents are
         _run(_design, "read_verilog -defer *.v", f"hierarchy -check -top {top}", *STYLES)
     modules = sorted(_design.modules_.values(), key=_size, reverse=True)
@@ -118,8 +120,8 @@ def synthesise(folder, top):
     return Netlist({name.removeprefix("\\"): kinds for name, kinds in cells.items()}, instances)
 
 
-def measure(units):
-    """Resources of each of a list of hardware units."""
+def measure(units, dsp=True):
+    """Resources of each of a list of hardware units; products are made of LUTs alone without ``dsp``."""
     names = [f"unit{number}" for number in range(len(units))]
     with TemporaryDirectory() as folder:
         emitter = Emitter(Path(folder))
@@ -127,7 +129,7 @@ def measure(units):
             emitter.module(unit, name)
         instances = "".join(f"(* keep *) {name} i_{name} (.clk(clk), .rst(rst));\n" for name in names)
         Path(folder, "bench.v").write_text(f"module bench(input clk, input rst);\n{instances}endmodule\n")
-        netlist = synthesise(folder, "bench")
+        netlist = synthesise(folder, "bench", dsp)
     return [netlist.resources(name) for name in names]
 
 

@@ -92,10 +92,11 @@ class SignLane(wiring.Component):
 
 
 class ShiftLane(wiring.Component):
-    """Weights that are powers of two: each activation is shifted, and subtracted if the weight is negative.
+    """Weights that are powers of two: activations are shifted, then added or subtracted, without a multiplier.
 
-    The paper's SVPE (Chen et al. 2020): no multiplier. ``-x`` is ``~x + 1`` as in :class:`SignLane`; sums are as wide as
-    the layer's weights can make them, not as any weights could.
+    The paper's SVPE (Chen et al. 2020), of which every adder takes in a sign for nothing: ``a - b`` is
+    ``a + ~b + 1``, both of which fit the LUTs and the carry chain of ``a + b``. So an adder is told whether its
+    operands' signs differ, and its sum has the left one's sign; only the very first shift is negated by itself.
     """
 
     gain = 1
@@ -103,10 +104,9 @@ class ShiftLane(wiring.Component):
     def __init__(self, simd, values, weights):
         self.simd, self.values, self.weights = simd, values, weights
         self.unit_name = f"shift_lane_{simd}_{values.label}_{weights.label}"
-        shifted = Values(min(0, values.lo) * weights.hi, max(0, values.hi) * weights.hi)
-        self.word = Values(min(shifted.lo, ~shifted.hi), max(shifted.hi, ~shifted.lo))
-        super().__init__(_ports(simd, values.bits, weights.bits, False, Values(
-            self.word.lo * simd, self.word.hi * simd)))
+        reach = max(-values.lo, values.hi) * weights.hi
+        self.word = Values(min(0, values.lo) * weights.hi, max(0, values.hi) * weights.hi)
+        super().__init__(_ports(simd, values.bits, weights.bits, False, Values(-reach * simd, reach * simd)))
 
     @property
     def latency(self):
@@ -115,28 +115,65 @@ class ShiftLane(wiring.Component):
 
     def offsets(self, rows):
         """Dot product of each row of weights where ``sum`` totals 0."""
-        return [int((np.asarray(row) < 0).sum()) for row in rows]
+        return [0] * len(rows)
 
     def total(self, layer):
-        """Values that the sum over any row of ``layer`` takes."""
-        low, high = layer.bounds - self.offsets(layer.weights.reshape(len(layer.weights), -1))
+        """Values that the sum over any row of ``layer`` takes: as wide as its weights make them, no wider."""
+        low, high = layer.bounds
         return Values(int(low.min()), int(high.max()))
 
     def elaborate(self, platform):
         m = Module()
 
-        terms = []
-        for k in range(self.simd):
-            x = decoded(self.x.word_select(k, self.values.bits), self.values)
-            code = self.w.word_select(k, self.weights.bits)
-            shifted = Signal(_shape(self.word), name=f"shifted{k}")
-            term = Signal(_shape(self.word), name=f"term{k}", reset_less=True)
-            m.d.comb += shifted.eq(select([Const(0), *(x << power for power in range(self.weights.count))], code[:-1]))
-            m.d.sync += term.eq(Mux(code[-1], ~shifted, shifted))
-            terms.append(term)
-        m.d.comb += self.sum.eq(_tree(m, terms))
+        terms = [self._shifted(m, k) for k in range(self.simd)]
+        levels = max(1, (self.simd - 1).bit_length())
+        for level in range(levels):
+            domain = m.d.sync if level % 2 or level == levels - 1 else m.d.comb
+            terms = [_added(domain, f"{level}_{k}", *terms[2 * k:2 * k + 2]) for k in range((len(terms) + 1) // 2)]
+        m.d.comb += self.sum.eq(terms[0][0])
 
         return m
+
+    def _shifted(self, m, k):
+        """Activation ``k`` times the size of its weight, whether that is negative, and the product's values.
+
+        Of the first one the product itself.
+        """
+        x = decoded(self.x.word_select(k, self.values.bits), self.values)
+        code = self.w.word_select(k, self.weights.bits)
+        number, negative, word = code[:-1], code[-1], self.word
+        if k == 0:
+            x, negative = Mux(negative, -x, x), Const(0)
+            word = Values(min(word.lo, -word.hi), max(word.hi, -word.lo))
+        term = Signal(_shape(word), name=f"term{k}", reset_less=True)
+        sign = Signal(name=f"negative{k}", reset_less=True)
+        m.d.sync += sign.eq(negative)
+        if self.weights.count <= 3:  # a LUT a bit
+            m.d.sync += term.eq(select([Const(0), *(x << power for power in range(self.weights.count))], number))
+        else:  # the lower two bits of the number shift by up to 3, the upper ones by multiples of 4; number 1 is 1
+            near = select([x << power for power in range(4)], number[:2])
+            far = select([near << power for power in range(0, self.weights.count + 1, 4)], number[2:])
+            m.d.sync += term.eq(far >> 1)
+            with m.If(number == 0):
+                m.d.sync += term.eq(0)
+        return term, sign, word
+
+
+def _added(domain, name, left, right=None):
+    """A term with the sign of ``left``, and the sum: both are (size, whether it is negative, values of the size)."""
+    a, sign, values = left
+    total = a
+    if right is not None:
+        b, other, more = right
+        values = Values(values.lo + min(more.lo, -more.hi), values.hi + max(more.hi, -more.lo))
+        differ, b = sign ^ other, b[:].as_signed() if more.signed else Cat(b, Const(0, 1)).as_signed()
+        inverted = b ^ differ.replicate(len(b)).as_signed()
+        total = (Cat(Const(1, 1), a).as_signed() if left[2].signed else Cat(Const(1, 1), a)) + Cat(
+            differ, inverted).as_signed() >> 1  # the lowest bit makes the carry
+    result = Signal(_shape(values), name=f"sum{name}", reset_less=True)
+    negative = Signal(name=f"sign{name}", reset_less=True)
+    domain += [result.eq(total), negative.eq(sign)]
+    return result, negative, values
 
 
 class MultiplyLane(wiring.Component):
