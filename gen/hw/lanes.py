@@ -7,7 +7,6 @@ is the dot product ``gain * sum + offset``; gain and offset are the lane's own b
 thresholds, so that each lane may count in the cheapest way.
 """
 
-import numpy as np
 from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
