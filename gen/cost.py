@@ -259,22 +259,29 @@ def _reduce(layer, simd):
     return Resources(ff=2 * simd * bits) + _control("reduce", 1, simd * (2 * bits if bits > 1 else 1))
 
 
-def _function(column):
-    """LUTs of a function of eight bits: parts of six, and one that joins them where they are not four."""
-    def parts(one, other):
-        cofactors = {part.tobytes() for i in (0, 1) for j in (0, 1)
-                     for part in [column.take(i, other).take(j, one)] if part.min() < part.max()}
-        return len(cofactors)
+def _support(function):
+    """Inputs that a function, an array of shape (2, 2, ...), depends on."""
+    return [axis for axis in range(function.ndim) if not np.array_equal(*np.moveaxis(function, axis, 0))]
 
-    least = min(parts(one, other) for one, other in combinations(range(column.ndim), 2))
-    return least + (0 < least < 4)
+
+def _parts(function, one, other):
+    """What two inputs choose from: functions of the others, but constants and inputs themselves, which are free."""
+    cofactors = [function.take(i, other).take(j, one) for i in (0, 1) for j in (0, 1)]
+    return {part.tobytes() for part in cofactors if len(_support(part)) > 1}
 
 
 @cache
 def _table(layer):
-    """LUTs of an input table of one channel."""
-    codes = layer.values.encode(layer.table[0])
-    return sum(_function((codes >> bit & 1).reshape((2,) * 8)) for bit in range(layer.values.bits))
+    """LUTs of an input table of one channel: parts of six inputs, which bits may share, and what joins them."""
+    codes, parts, joints = layer.values.encode(layer.table[0]), set(), 0
+    for bit in range(layer.values.bits):
+        function = (codes >> bit & 1).reshape((2,) * 8)
+        if len(_support(function)) > 6:
+            parts |= min((_parts(function, *pair) for pair in combinations(range(8), 2)), key=lambda p: len(p - parts))
+            joints += 1
+        else:
+            joints += len(_support(function)) > 1
+    return len(parts) + joints
 
 
 def _lookup(layer, simd):
