@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from .errors import UserError
-from .network import Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
+from .network import Add, Concat, Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
 
 __all__ = ["Folding", "beats", "check", "cycles", "foldable", "lanes", "load", "save"]
 
@@ -64,6 +64,9 @@ def foldable(network):
     """
     stages, previous = {}, None
     for layer in network.layers:
+        if isinstance(layer, Add | Concat):
+            raise UserError(f"{network.name} has branches ({layer.name} joins them): these can be evaluated "
+                            "(python -m gen.golden), but not built yet; only layers in a chain can")
         if isinstance(layer, Threshold | Rescale) and isinstance(previous, Conv):
             stages[previous] = layer
         elif not isinstance(layer, Flatten):

@@ -19,7 +19,7 @@ from train.data import load as load_images
 
 from .errors import UserError, reported
 from .importers.qonnx import load
-from .network import Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
+from .network import Add, Concat, Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
 from .zoo import find
 
 __all__ = ["as_input", "class_count", "data_set", "evaluate", "examples", "image_shape", "run"]
@@ -53,19 +53,30 @@ def run(network, images, taps=None):
             f"{network.name} takes uint8 images of {network.input.shape}, not {images.dtype} ones of "
             f"{images.shape[1:]}"
         )
-    kept = {layer.name: [] for layer in network.layers} if taps is not None else {}
+    kept = {layer.name: [] for layer in network.walk()} if taps is not None else {}
     kept[network.layers[-1].name] = []
     size = _batch_size(network)
     for start in range(0, max(1, len(images)), size):
         values = images[start : start + size]
-        for layer in network.layers:
-            values = _compute(layer, values)
-            if layer.name in kept:
-                kept[layer.name].append(values.astype(np.int64))
+        _chain(network.layers, values, kept)
     outputs = {name: np.concatenate(batches) for name, batches in kept.items()}
     if taps is not None:
         taps.update(outputs)
     return outputs[network.layers[-1].name].reshape(len(images), int(np.prod(network.output.shape)))
+
+
+def _chain(layers, values, kept):
+    """Compute layers one after the other; of those in ``kept`` outputs are appended there."""
+    for layer in layers:
+        if isinstance(layer, Add | Concat):
+            parts = [_chain(branch, values, kept).astype(np.float64) * factor
+                     for branch, factor in zip(layer.branches, layer.factors, strict=True)]
+            values = sum(parts) if isinstance(layer, Add) else np.concatenate(parts, axis=-1)
+        else:
+            values = _compute(layer, values)
+        if layer.name in kept:
+            kept[layer.name].append(values.astype(np.int64))
+    return values
 
 
 def evaluate(network, images, labels, progress=True):
@@ -101,7 +112,7 @@ def _best(network, scores):
 
 def _batch_size(network):
     """Images at once: as many as keep the largest tensor in bounds."""
-    largest = max(layer.output.positions * layer.output.channels for layer in network.layers)
+    largest = max(layer.output.positions * layer.output.channels for layer in network.walk())
     return max(1, _BATCH_VALUES // largest)
 
 

@@ -1,18 +1,21 @@
 """A network in integers only: what the importer makes and everything else reads.
 
-A :class:`Network` is a chain of layers. Each layer is a frozen value that knows its input and output
+A :class:`Network` is a chain of layers, of which some are branches side by side, each a chain, and what joins them:
+residual blocks, dense blocks, inceptions. Each layer is a frozen value that knows its input and output
 :class:`Tensor`; the golden model computes it, the folding solver prices it, the hardware implements it.
 Data flow in stream order: row by row, position by position, channel 0 first.
 """
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from .bits import BIPOLAR, Values
 
-__all__ = ["Conv", "Flatten", "Lookup", "Network", "Pool", "Rescale", "Tensor", "Threshold", "TopK"]
+__all__ = ["Add", "Concat", "Conv", "Flatten", "Lookup", "Network", "Pool", "Rescale", "Tensor", "Threshold", "TopK",
+           "walk"]
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,78 @@ class TopK(_Layer):
         return Tensor(1, 1, self.k, Values(0, max(1, self.input.channels - 1)))
 
 
+def walk(layers):
+    """All layers of a chain, those within branches before what joins them."""
+    for layer in layers:
+        if isinstance(layer, _Join):
+            for branch in layer.branches:
+                yield from walk(branch)
+        yield layer
+
+
+def _check(layers, tensor):
+    """Every layer takes what the one before it gives."""
+    for layer in layers:
+        if layer.input != tensor:
+            raise ValueError(f"{layer.name} takes {layer.input}, but is given {tensor}")
+        if isinstance(layer, _Join):
+            for branch in layer.branches:
+                _check(branch, tensor)
+        tensor = layer.output
+
+
+@dataclass(frozen=True, eq=False)
+class _Join(_Layer):
+    """Chains of layers that all start at ``input``, side by side; an empty one passes it on.
+
+    Parameters
+    ----------
+    branches : tuple of tuples of layers
+    factors : tuple of int
+        What the integers of each branch are multiplied by, so that all are worth the same.
+    """
+
+    branches: tuple
+    factors: tuple
+
+    @property
+    def ends(self):
+        """Tensor after each branch, before its factor."""
+        return [branch[-1].output if branch else self.input for branch in self.branches]
+
+    @property
+    def _values(self):
+        """Values of each branch after its factor."""
+        products = [[*sorted((end.values.lo * f, end.values.hi * f)), end.values.step * abs(f)]
+                    for end, f in zip(self.ends, self.factors, strict=True)]
+        return [Values(*product) for product in products]
+
+
+@dataclass(frozen=True, eq=False)
+class Add(_Join):
+    """Sum of the branches, element by element."""
+
+    @property
+    def output(self):
+        """Tensor of the sums."""
+        ranges = self._values
+        step = math.gcd(*(values.step for values in ranges))
+        values = Values(sum(v.lo for v in ranges), sum(v.hi for v in ranges), step)
+        return replace(self.ends[0], values=values)
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(_Join):
+    """The channels of all branches, one branch's after the other's."""
+
+    @property
+    def output(self):
+        """Tensor of all channels."""
+        ranges, first = self._values, self.ends[0]
+        values = ranges[0] if len(set(ranges)) == 1 else Values(min(v.lo for v in ranges), max(v.hi for v in ranges))
+        return replace(first, channels=sum(end.channels for end in self.ends), values=values)
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A chain of layers from 8-bit pixels to scores.
@@ -248,12 +323,14 @@ class Network:
     metadata: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        names = [layer.name for layer in self.layers]
+        names = [layer.name for layer in self.walk()]
         if len(set(names)) < len(names):
             raise ValueError(f"{self.name}: two layers have one name: {', '.join(names)}")
-        for before, after in zip(self.layers, self.layers[1:], strict=False):
-            if before.output != after.input:
-                raise ValueError(f"{after.name} takes {after.input}, but {before.name} gives {before.output}")
+        _check(self.layers, self.input)
+
+    def walk(self):
+        """All layers, as :func:`walk` gives them."""
+        return walk(self.layers)
 
     @property
     def input(self):
@@ -273,4 +350,4 @@ class Network:
     @property
     def macs(self):
         """Multiply-accumulates per frame."""
-        return sum(layer.macs for layer in self.layers if isinstance(layer, Conv))
+        return sum(layer.macs for layer in self.walk() if isinstance(layer, Conv))

@@ -10,7 +10,10 @@ GENERAL = "qonnx.custom_op.general"
 
 
 def node(op, *constants, **attributes):
-    """One node; the tensor so far is its first input, or takes the place of ``...`` among the constants."""
+    """One node; the tensor so far is its first input, or takes the place of ``...`` among the constants.
+
+    Texts among them are tensors: ``t3`` comes from the node with the number 3.
+    """
     inputs = constants if any(value is ... for value in constants) else (..., *constants)
     return op, inputs, attributes
 
@@ -43,8 +46,8 @@ def chain(*nodes, shape=(1, 2, 6, 5), output=(1, 3), opset=11):
     for number, (op, inputs, attributes) in enumerate(nodes):
         names = []
         for value in inputs:
-            if value is None or value is ...:
-                names.append("" if value is None else tensor)
+            if value is None or value is ... or isinstance(value, str):
+                names.append("" if value is None else tensor if value is ... else value)
                 continue
             kind = np.int64 if isinstance(value, list) else np.float32
             names.append(f"c{len(constants)}")

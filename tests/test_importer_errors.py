@@ -148,16 +148,6 @@ def test_refused(name, tmp_path):
         imported(chain(*nodes, **dict(*options)), tmp_path)
 
 
-def test_branches_are_refused(tmp_path):
-    model = chain(*START, node("Identity"), *END)
-    model.graph.node[3].op_type = "Add"
-    model.graph.node[3].input.append("t2")
-    with pytest.raises(
-        UserError, match=r"net.onnx: node Identity_3 \(Add\): joins branches \(t2, t2\).*not supported yet"
-    ):
-        imported(model, tmp_path)
-
-
 def test_weights_that_are_not_of_the_declared_type_are_refused(tmp_path):
     model = annotate(chain(*_dense(np.zeros((60, 3)))), "c3", "BIPOLAR")
     with pytest.raises(UserError, match=r"MatMul_4 .*declared as bipolar, but 180 are not, 0 for one"):

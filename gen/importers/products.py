@@ -15,7 +15,7 @@ from .signal import Signal, grid_step
 from .weights import WeightError, integer_weights
 from .windows import Window
 
-__all__ = ["conv", "gemm", "matmul"]
+__all__ = ["conv", "gemm", "matmul", "settled"]
 
 _MAX_BITS = 32
 _SCALES_AGREE = 1e-6
@@ -30,7 +30,7 @@ def conv(names, node, signal, weights, bias=None):
     if len(shape) != 4 or shape[1] != signal.tensor.channels:
         raise node.error(f"weights of shape {shape} do not fit {signal.tensor.channels} channels")
     window = Window.of(node, signal, shape[2:])
-    signal = _settled(names, node, signal)
+    signal = settled(names, node, signal)
     pad_value = _pad_integer(node, window.pad_value, signal.scale[0])
     return _multiplied(
         names, node, signal, weights, bias, stride=window.stride, pads=window.pads, pad_value=pad_value
@@ -67,7 +67,7 @@ def _dense(names, node, signal, weights, bias=None):
     *rows, features = signal.view.shape
     if features != weights.array.shape[1]:
         raise node.error(f"weights for {weights.array.shape[1]} features do not fit {features}")
-    signal = _settled(names, node, signal)
+    signal = settled(names, node, signal)
     if np.prod(rows) == 1:
         signal = signal.flattened(names)
     elif features != signal.tensor.channels or (signal.view.ravel() != np.arange(signal.view.size)).any():
@@ -99,7 +99,7 @@ def _multiplied(names, node, signal, weights, bias, **window):
     return result.then(lambda x: x + column)
 
 
-def _settled(names, node, signal):
+def settled(names, node, signal):
     """``signal`` as integers that stand for integer times one scale, requantised if it must be."""
     signal = replace(signal, pads=None)
     straight = signal.affine()

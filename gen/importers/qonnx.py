@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..network import Conv, Flatten, Lookup, Network, Pool, TopK
+from ..network import Conv, Flatten, Lookup, Network, Pool, TopK, walk
 from .chain import elementwise, quantised
 from .choice import arg_max, top_k
 from .elementwise import EVALUATORS
+from .joins import JOINS, joined
 from .model import Constant, read
 from .names import Names
 from .pools import average_pool, global_average_pool, global_max_pool, max_pool, pad, reduce_mean
@@ -41,7 +42,7 @@ _LAYERS = {
 }
 _TAKES_PADS = ("AveragePool", "Conv", "MaxPool")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-_SUPPORTED = sorted(EVALUATORS.keys() | MOVES.keys() | CONSTANTS.keys() | _LAYERS.keys())
+_SUPPORTED = sorted(EVALUATORS.keys() | MOVES.keys() | CONSTANTS.keys() | _LAYERS.keys() | JOINS.keys())
 
 
 def load(path, name=None):
@@ -120,10 +121,11 @@ def _node(names, node, inputs):
         return Constant(CONSTANTS["Shape"](node.attributes, signals[0].view if signals else inputs[0].array))
     if not signals:
         return _folded(node, inputs)
+    if len(signals) > 1 and node.op in JOINS:
+        return joined(names, node, inputs)
     if len(signals) > 1 or node.op in CONSTANTS:
         raise node.error(
-            f"joins branches ({', '.join(node.inputs)}); residual and branching graphs are not "
-            "supported yet, only layers in a chain"
+            f"takes several activations ({', '.join(node.inputs)}); only {', '.join(JOINS)} can"
         )
     if signals[0].pads and node.op not in _TAKES_PADS:
         raise node.error(f"follows a Pad node; only {', '.join(sorted(_TAKES_PADS))} can")
@@ -165,7 +167,7 @@ def _network(name, model, tensors):
             f"{model.file}: one output that depends on the image is needed, this model has "
             f"{len([s for s in signals if s.layers])}: {', '.join(model.outputs)}"
         )
-    if not any(isinstance(layer, Conv | Pool) for layer in signals[0].layers):
+    if not any(isinstance(layer, Conv | Pool) for layer in walk(signals[0].layers)):
         raise UserError(f"{model.file}: only element-wise operators; a convolution, dense layer or pool is needed")
     signal, output = signals[0], model.outputs[results.index(signals[0])]
     if signal.pads or not np.array_equal(signal.view.ravel(), np.arange(signal.tensor.channels)):

@@ -1,0 +1,83 @@
+"""Branches: residual sums and concatenations, against the reference executor."""
+
+import numpy as np
+import pytest
+
+from gen import golden
+from gen.errors import UserError
+from gen.folding import foldable
+from gen.network import Add, Concat, Conv
+
+from .graphs import bipolar, chain, imported, node, quant, signs
+from .reference import reference
+
+START = node("Mul", 2.0), node("Sub", 1.0), quant(1 / 8, 4)  # gives t2
+
+
+def conv(seed, outputs=2, inputs=2):
+    return node("Conv", signs(outputs, inputs, 3, 3, seed=seed), pads=[1, 1, 1, 1])
+
+
+def end(features):
+    return node("Flatten"), node("MatMul", signs(features, 3, seed=9))
+
+
+GRAPHS = {
+    "residual": (*START, conv(1), quant(1 / 4, 4), node("Add", "t2"), quant(1 / 2, 3), *end(60)),
+    "both branches": (*START, conv(1), quant(1 / 4, 4), ("Conv", ("t2", signs(2, 2, 1, 1)), {}), quant(1 / 2, 3),
+                      node("Add", "t4"), bipolar(), *end(60)),
+    "difference": (*START, conv(1), quant(1 / 4, 4), node("Sub", "t2", ...), bipolar(), *end(60)),
+    "two blocks": (*START, conv(1), quant(1 / 4, 4), node("Add", "t2"), quant(1 / 2, 3), conv(2), quant(1 / 2, 4),
+                   node("Add", "t6"), node("Relu"), quant(1 / 2, 3, signed=0), *end(60)),
+    "nested": (*START, conv(1), quant(1 / 4, 4), conv(2), quant(1 / 4, 4), node("Add", "t4"), quant(1 / 4, 4),
+               node("Add", "t2"), quant(1 / 2, 4), *end(60)),
+    "dense": (*START, conv(1, 3), quant(1 / 8, 4), node("Concat", "t2", axis=1), conv(2, 2, 5), quant(1 / 8, 5),
+              node("Concat", "t5", axis=1), *end(210)),
+    "sum of three": (*START, conv(1), quant(1 / 4, 4), conv(2), quant(1 / 2, 4), node("Sum", "t4", "t2"), bipolar(),
+                     *end(60)),
+    "raw sums": (*START, conv(1), node("Add", "t2"), quant(2.0, 4), *end(60)),
+    "twice the same": (*START, node("Add", "t2"), bipolar(), *end(60)),
+    "pooled": (*START, conv(1), quant(1 / 4, 4), node("Add", "t2"), node("GlobalAveragePool"), *end(2)),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_agrees_with_the_reference_executor(name, tmp_path):
+    nodes = GRAPHS[name]
+    images = np.random.default_rng(1).integers(0, 256, (12, 6, 5, 2), np.uint8)
+    network = imported(chain(*nodes), tmp_path)
+    wanted = np.concatenate([reference(chain(*nodes), images[k:k + 1]) for k in range(12)])
+    taps = {}
+    given = golden.run(network, images, taps) * network.scale + network.offset
+    np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5)
+    joins = [layer for layer in network.walk() if isinstance(layer, Add | Concat)]
+    assert len(joins) == sum({"Add": 1, "Concat": 1, "Sum": 2, "Sub": 1}.get(op, 0) for op, *_ in nodes[3:])
+    assert len(taps) == len(list(network.walk()))
+    for layer in network.walk():
+        values = layer.output.values
+        assert values.lo <= taps[layer.name].min() and taps[layer.name].max() <= values.hi
+
+
+def test_what_is_common_is_computed_once(tmp_path):
+    network = imported(chain(*GRAPHS["residual"]), tmp_path)
+    (add,) = [layer for layer in network.layers if isinstance(layer, Add)]
+    assert [len(branch) for branch in add.branches] == [2, 0]
+    assert sum(isinstance(layer, Conv) for layer in network.walk()) == 2 and add.factors == (2, 1)
+
+
+@pytest.mark.parametrize(("nodes", "complaint"), [
+    ((conv(1), quant(0.3, 4), node("Add", "t2")), r"Add_5 .*scales 0.3, 0.125, which are no multiples"),
+    ((conv(1, 3), quant(0.25, 4), node("Add", "t2")), r"Add_5 .*6x5x3, 6x5x2"),
+    ((conv(1), quant(0.25, 4), node("Concat", "t2", axis=2)), r"Concat_5 .*along axis 2; only channels"),
+    ((conv(1), node("BatchNormalization", *np.float32([[1, 2], [0, 1], [1, 0], [1, 1]])), node("Add", "t2")),
+     r"Add_5 .*put a Quant node"),
+    ((node("MatMul", "t2"),), r"MatMul_3 .*takes several activations"),
+])
+def test_refused(nodes, complaint, tmp_path):
+    with pytest.raises(UserError, match=complaint):
+        imported(chain(*START, *nodes, bipolar(), *end(60)), tmp_path)
+
+
+def test_branches_are_not_built_yet(tmp_path):
+    with pytest.raises(UserError, match=r"net has branches \(add0 joins them\).*not built yet"):
+        foldable(imported(chain(*GRAPHS["residual"]), tmp_path))
