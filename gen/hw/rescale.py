@@ -41,7 +41,8 @@ class Rescale(wiring.Component):
         self.factor, self.addend, self.shift = np.asarray(factor), np.asarray(addend), shift
         self.source, self.values, self.lanes, self.file, self.unit_name = source, values, lanes, file, file
         self.factors, self.addends = _range(self.factor), _range(self.addend)
-        corners = [x * f for x in (source.lo, source.hi) for f in (self.factors.lo, self.factors.hi)]
+        # 1 on both sides, so that a product is never narrower than what is multiplied: Verilog would warn.
+        corners = [x * f for x in (source.lo, source.hi, 1) for f in (self.factors.lo, self.factors.hi, 1)]
         self.product = Values(min(corners), max(corners))
         super().__init__({
             "i": In(stream.Signature(lanes * source.bits)),
