@@ -1,22 +1,38 @@
-"""How many image rows each window holds, so that no layer waits for another longer than it must.
+"""How many image rows each window holds, and how many pixels the queue of each branch.
 
-All rates are static, so the pipeline is simulated with one token a row: milliseconds for a network, where sizing
-buffers by simulating the hardware takes hours. The least rows suffice wherever layers work evenly; a layer that loses
-rows (no padding) or pools gives them in bursts, which the next layer must be able to hold. The model errs on the safe
-side: in it a layer stops when the next has no room for its row, while in hardware queues take the first of it.
+All rates are static, so the pipeline is simulated with one token a pixel: seconds for a network of a hundred layers,
+where sizing buffers by simulating the hardware takes hours. The least rows suffice wherever layers work evenly; a layer
+that loses rows (no padding) or pools gives them in bursts, which the next layer must be able to hold. Where branches
+meet, the shorter one has its pixels ready long before the longer one; what it cannot hold stops the pixels for both.
 """
 
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
+from math import ceil, inf
 
-from .folding import beats, cycles
-from .network import Conv, Flatten, Pool
+from .folding import beats, cycles, lanes
+from .network import Conv, Join, Pool, TopK
+from .stages import stages
 
-__all__ = ["least_rows", "rows", "schedule"]
+__all__ = ["Sizes", "least_rows", "schedule", "sizes"]
 
-_FRAMES = 8  # by the second half of them the pace is steady
-_LATENCY = 16  # cycles from the last tap of a row until its last result is stored, about
+_FRAMES = 6  # by the second half of them the pace is steady
 _SLACK = 1.002  # cycles a frame that are close enough to the slowest layer's
+_CROSSING = 4  # cycles that a payload takes through a unit that keeps nothing, about
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Rows that windows hold, by layer; pixels that branches' queues hold, for each branch, by the layer they meet in.
+
+    Attributes
+    ----------
+    rows : dict of int
+    queues : dict of tuple of int
+    """
+
+    rows: dict
+    queues: dict
 
 
 def schedule(layer):
@@ -41,116 +57,251 @@ def least_rows(layer):
     return max(schedule(layer)[0]) + min(layer.stride[0], layer.input.height)
 
 
-def rows(network, foldings):
-    """Rows that the window of each layer holds, by name: the fewest found that keep up the slowest layer's pace."""
-    stages = _stages(network, foldings)
-    target = max(cycles(layer, foldings[layer.name]) for layer in network.layers if layer.name in foldings)
-    if _pace(stages) > _SLACK * target:
-        _run(stages, target)
-        for stage, before in zip(stages[1:], stages, strict=False):
-            stage.rows = max(stage.rows, stage.occupied(before.started))
-        reached = max(_SLACK * target, _pace(stages))
-        for stage in stages[1:]:
-            _shrink(stages, stage, reached)
-    return {stage.name: stage.rows for stage in stages[1:]}
+def sizes(network, foldings):
+    """The fewest rows and pixels found with which the network keeps up its slowest layer's pace.
+
+    Parameters
+    ----------
+    network : gen.network.Network
+    foldings : dict of gen.folding.Folding
+        By layer name.
+
+    Returns
+    -------
+    Sizes
+    """
+    nodes = _nodes(network, foldings)
+    target = max(cycles(stage.layer, foldings[stage.name]) for stage in stages(network))
+    if _pace(nodes) > _SLACK * target:
+        _enlarge(nodes, target)
+    joins = [node for node in nodes if node.queued]
+    bound, known = max(_SLACK * target, _pace(nodes)) if joins else inf, {}
+    for node in joins:
+        _fit_queues(nodes, node, target, bound, known)
+    if joins and _pace(nodes) > bound:  # the queues had been tried one join at a time
+        _measure(nodes, [edge for node in joins for edge in node.inputs], bound)
+    return Sizes({node.name: edge.capacity // edge.row for node in nodes for edge in node.inputs if edge.row},
+                 {node.name: tuple(edge.capacity - edge.spare for edge in node.inputs) for node in joins})
 
 
-@dataclass
-class _Stage:
-    """A window and what reads it, or the source of the pixels; times in cycles, rows counted over all frames."""
+@dataclass(eq=False)
+class _Edge:
+    """Pixels from one node to the next, and what holds them there. Counted over all frames; times in cycles."""
 
-    name: str
-    merged: int  # rows of the stage before that make one row here: more than one after flattening
-    storing: int  # cycles to store an input row
-    work: float  # cycles for an output row
-    needs: list
-    releases: list
-    rows: int  # that are held
-    started: list = field(default_factory=list)  # of output rows
-    done: list = field(default_factory=list)
-    stored: list = field(default_factory=list)  # of input rows
+    count: int  # a frame
+    needs: list  # of a frame's pixels must have come, for each output pixel of the node that takes them
+    frees: list  # have left after it
+    storing: float  # cycles that a pixel takes to pass
+    latency: int
+    capacity: float  # pixels that are held
+    row: int = 0  # pixels in a row of the window that holds them
+    fewest: int = 1  # with which it can work
+    spare: int = 1  # that need no queue: in the unit that they come from, or in the next
+    stored: list = field(default_factory=list)
     freed: list = field(default_factory=list)
 
-    def wanted(self):
-        """Input rows, from the very first, that must have come for the next output row, and those free after it."""
-        frame, y = divmod(len(self.done), len(self.needs))
-        free = frame * sum(self.releases) + sum(self.releases[:y])
-        return free + self.needs[y], free + self.releases[y]
-
-    def room(self, row):
-        """When input row ``row`` finds room; None while that is not known."""
-        earlier = row - self.rows
-        return 0 if earlier < 0 else self.freed[earlier] if earlier < len(self.freed) else None
-
-    def occupied(self, given):
-        """The most rows that are held at once if input rows come as soon as they are ``given``."""
-        starts = given[::self.merged]
-        count = self.rows
-        while any(self.freed[k - count] > start for k, start in enumerate(starts[:len(self.freed)]) if k >= count):
-            count += 1
-        return count
+    def occupied(self):
+        """The most pixels that were held at once in the last run."""
+        most = left = 0
+        for come, time in enumerate(self.stored, 1):
+            while left < len(self.freed) and self.freed[left] < time:
+                left += 1
+            most = max(most, come - left)
+        return most
 
 
-def _stages(network, foldings):
-    """The source, and every layer with a window, holding the least rows that it can work with."""
-    first = next(layer for layer in network.layers if not isinstance(layer, Flatten))
-    height = first.input.height
-    stages = [_Stage("source", 1, 0, beats(first.input, foldings[first.name].simd) / height, [0] * height,
-                     [0] * height, 0)]
-    for layer in network.layers:
+@dataclass(eq=False)
+class _Node:
+    """The source of the pixels, a window and what reads it, or where branches meet."""
+
+    name: str
+    work: list  # cycles for each output pixel of a frame
+    start: object = None  # node that gives the layer's input
+    inputs: list = field(default_factory=list)
+    outputs: list = field(default_factory=list)
+    kept: int = 1  # output pixels that wait while others are computed
+    queued: bool = False  # whether branches meet here
+    given: list = field(default_factory=list)  # when each output pixel left
+    free: float = 0  # when the last one was computed
+
+    @property
+    def key(self):
+        """What its pace depends on, but for queues."""
+        edges = ((e.storing, e.latency, tuple(e.needs), tuple(e.frees), 0 if self.queued else e.capacity)
+                 for e in self.inputs)
+        return tuple(self.work), self.kept, tuple(edges)
+
+
+@dataclass(frozen=True)
+class _Path:
+    """How a stage's output comes from the last node."""
+
+    node: _Node
+    storing: float = 0
+    latency: int = 0
+
+    def then(self, passes, latency):
+        """The path further through a unit that takes ``passes`` payloads a frame."""
+        return _Path(self.node, max(self.storing, passes / len(self.node.work)), self.latency + latency)
+
+
+def _nodes(network, foldings):
+    """The source, and all that holds pixels: windows with the least rows that they can work with, queues unlimited."""
+    found = stages(network)
+    taken, _ = lanes(found[0].layer, foldings[found[0].name])
+    positions = network.input.positions
+    source = _Node("source", [beats(network.input, taken) / positions] * positions)
+    nodes, paths = [source], {None: _Path(source)}
+    for stage in found:
+        layer, folding = stage.layer, foldings[stage.name]
+        taken, gives = lanes(layer, folding)
+        ways = [paths[s].then(beats(tensor, taken), 0) for s, tensor in zip(stage.sources, stage.inputs, strict=True)]
+        if not isinstance(layer, Conv | Join | Pool | TopK):
+            paths[stage] = ways[0].then(0, _CROSSING)
+            continue
+        node = _node(layer, folding, [len(way.node.work) for way in ways])
+        node.start = paths[stage.start].node
+        for way, edge in zip(ways, _edges(layer, node, ways), strict=True):
+            node.inputs.append(edge)
+            way.node.outputs.append(edge)
+        nodes.append(node)
+        paths[stage] = _Path(node).then(beats(layer.output, gives), _CROSSING * (4 if isinstance(layer, Conv) else 2))
+    for edge in (edge for node in nodes if len(node.outputs) > 1 for edge in node.outputs):
+        edge.spare = int(edge.storing <= 1)  # a branch gets one payload at most that another has no room for
+    return nodes
+
+
+def _node(layer, folding, counts):
+    """Node of a layer whose inputs have ``counts`` pixels a frame."""
+    if isinstance(layer, Join):
+        return _Node(layer.name, [cycles(layer, folding) / max(counts)] * max(counts), queued=True)
+    work, count = cycles(layer, folding), layer.output.positions
+    group = folding.pixels
+    return _Node(layer.name, ([work / count * group] + [0] * (group - 1)) * (count // group),
+                 kept=group * max(1, 3 // (layer.output.channels // folding.pe)))
+
+
+def _edges(layer, node, ways):
+    """What holds the pixels that come by each of ``ways`` to the node of ``layer``."""
+    tokens = len(node.work)
+    for way in ways:
+        count = len(way.node.work)
         if isinstance(layer, Conv | Pool):
-            stages.append(_Stage(
-                layer.name, len(stages[-1].needs) // layer.input.height,
-                beats(layer.input, foldings[layer.name].simd) // layer.input.height,
-                cycles(layer, foldings[layer.name]) / layer.output.height, *schedule(layer), least_rows(layer)))
-    return stages
-
-
-def _run(stages, period=None):
-    """Simulate some frames; with a ``period``, they start that far apart and windows are never full."""
-    for stage in stages:
-        stage.started, stage.done, stage.stored, stage.freed = [], [], [], []
-    while len(stages[-1].done) < _FRAMES * len(stages[-1].needs):
-        for stage, after in zip(stages, [*stages[1:], None], strict=False):
-            while len(stage.done) < _FRAMES * len(stage.needs) and _step(stage, after, period):
-                pass
-
-
-def _step(stage, after, period):
-    """Compute the next row of ``stage``, if all is known that it depends on."""
-    row = len(stage.done)
-    wanted, freed = stage.wanted()
-    room = 0 if period or after is None else after.room(row // after.merged)
-    if wanted > len(stage.stored) or room is None:
-        return False
-    frame, y = divmod(row, len(stage.needs))
-    paced = frame * period if period and stage.name == "source" and y == 0 else 0
-    start = max(room, paced, *stage.done[-1:], *stage.stored[wanted - 1:wanted], 0)
-    end = start + stage.work
-    if after and (row + 1) % after.merged == 0:
-        stored = max(end + _LATENCY, room + after.storing, *(t + after.storing for t in after.stored[-1:]), 0)
-        after.stored.append(stored)
-        end = stored - _LATENCY
-    stage.started.append(start)
-    stage.done.append(end)
-    stage.freed += [end] * (freed - len(stage.freed))
-    return True
-
-
-def _pace(stages):
-    """Cycles a frame in steady state."""
-    _run(stages)
-    done, half = stages[-1].done, _FRAMES // 2
-    return (done[-1] - done[-1 - half * len(stages[-1].needs)]) / half
-
-
-def _shrink(stages, stage, pace):
-    """Let ``stage`` hold the fewest rows, by bisection, with which the pipeline keeps its ``pace``."""
-    fewest, enough = max(stage.needs) + 1, stage.rows
-    while fewest < enough:
-        stage.rows = (fewest + enough) // 2
-        if _pace(stages) <= pace:
-            enough = stage.rows
+            row = count // layer.input.height
+            needs, releases = schedule(layer)
+            before, width = [0, *accumulate(releases)], layer.output.width
+            yield _Edge(count, [(done + need) * row for done, need in zip(before, needs, strict=False)
+                                for _ in range(width)],
+                        [(before[y + (x == width - 1)]) * row for y in range(layer.output.height)
+                         for x in range(width)], way.storing, way.latency, least_rows(layer) * row, row,
+                        (max(needs) + 1) * row)
         else:
-            fewest = stage.rows + 1
-    stage.rows = enough
+            capacity = inf if isinstance(layer, Join) else count
+            yield _Edge(count, [ceil((k + 1) * count / tokens) for k in range(tokens)],
+                        [(k + 1) * count // tokens for k in range(tokens)], way.storing, way.latency, capacity)
+
+
+def _run(nodes, period=0):
+    """Simulate some frames, which start ``period`` apart or later."""
+    for node in nodes:
+        node.given, node.free = [], 0
+        for edge in node.inputs:
+            edge.stored, edge.freed = [], []
+    while sum(_advance(node, period) for node in nodes):
+        pass
+
+
+def _advance(node, period):
+    """Compute all output pixels of ``node`` of which is known all that they depend on; returns whether there were."""
+    given, count = node.given, len(node.work)
+    before, gap = len(given), max((edge.storing for edge in node.outputs), default=0)
+    for k in range(before, _FRAMES * count):
+        frame, y = divmod(k, count)
+        ready = room = 0  # room: when the pixel may leave, so that there is room when it arrives
+        for edge in node.inputs:
+            wanted = frame * edge.count + edge.needs[y]
+            if wanted > len(edge.stored):
+                return len(given) > before
+            ready = max(ready, edge.stored[wanted - 1]) if wanted else ready
+        for edge in node.outputs:
+            earlier = k - edge.capacity
+            if earlier >= len(edge.freed):
+                return len(given) > before
+            if earlier >= 0:
+                room = max(room, edge.freed[earlier] - edge.latency)
+        if not node.inputs:
+            ready = frame * period
+        if node.queued:  # pixels pass one after the other
+            left = leaving = done = max(ready, node.free + node.work[y], room + gap, node.free + gap)
+        else:
+            done = max(ready, node.free, given[k - node.kept] if k >= node.kept else 0) + node.work[y]
+            left = max(done, room + gap, given[-1] + gap if given else 0)
+            leaving = done + _CROSSING
+        node.free = done
+        given.append(left)
+        for edge in node.inputs:
+            edge.freed += [leaving] * (frame * edge.count + edge.frees[y] - len(edge.freed))
+        for edge in node.outputs:
+            edge.stored.append(left + edge.latency)
+    return len(given) > before
+
+
+def _pace(nodes):
+    """Cycles a frame in steady state; infinite if all wait for one another."""
+    _run(nodes)
+    given, count, half = nodes[-1].given, len(nodes[-1].work), _FRAMES // 2
+    return (given[-1] - given[-1 - half * count]) / half if len(given) == _FRAMES * count else inf
+
+
+def _enlarge(nodes, target):
+    """Give windows the fewest rows with which the network keeps the pace that it can have."""
+    windows = [edge for node in nodes for edge in node.inputs if edge.row]
+    _measure(nodes, windows, target)
+    bound = max(_SLACK * target, _pace(nodes))
+    for edge in windows:
+        _shrink(nodes, edge, edge.row, edge.fewest, bound)
+
+
+def _measure(nodes, edges, period):
+    """Let ``edges`` hold as much as they come to hold if frames start ``period`` apart and they are never full."""
+    fewest = [0 if edge.capacity == inf else edge.capacity for edge in edges]
+    for edge in edges:
+        edge.capacity = inf
+    _run(nodes, period)
+    for edge, least in zip(edges, fewest, strict=True):
+        unit = edge.row or 1
+        edge.capacity = max(least, ceil(edge.occupied() / unit) * unit)
+
+
+def _shrink(nodes, edge, unit, fewest, bound):
+    """Let ``edge`` hold the fewest pixels, a multiple of ``unit``, by bisection, with which the pace stays."""
+    fewest, enough = fewest // unit, int(edge.capacity) // unit
+    while fewest < enough:
+        middle = (fewest + enough) // 2
+        edge.capacity = middle * unit
+        if _pace(nodes) <= bound:
+            enough = middle
+        else:
+            fewest = middle + 1
+    edge.capacity = enough * unit
+
+
+def _fit_queues(nodes, join, target, bound, known):
+    """Let the branches that meet at ``join`` hold the fewest pixels with which these alone keep the pace.
+
+    What was found for the same branches before is ``known``.
+    """
+    inside = nodes[nodes.index(join.start) + 1:nodes.index(join) + 1]
+    fork, last = join.start, replace(join, outputs=[])
+    count = len(fork.work)
+    source = _Node("fork", [target / count] * count,
+                   outputs=[edge for edge in fork.outputs if any(edge in node.inputs for node in inside)])
+    part = [source, *inside[:-1], last]
+    key = tuple(node.key for node in part)
+    if key not in known:
+        _measure(part, join.inputs, target)
+        for edge in join.inputs:
+            _shrink(part, edge, 1, 1, bound)
+        known[key] = [edge.capacity for edge in join.inputs]
+    for edge, capacity in zip(join.inputs, known[key], strict=True):
+        edge.capacity = capacity

@@ -16,7 +16,7 @@ from rich.table import Table
 from . import buffers, cost
 from .bits import BIPOLAR, Values
 from .folding import Folding, divisors
-from .hw.core import stages
+from .hw.core import Netlist
 from .network import Conv, Network, Pool, Tensor, Threshold
 from .synth import measure
 
@@ -70,14 +70,14 @@ def _network(layer, threshold):
 
 
 def _costs(layer, folding, threshold):
-    rows = buffers.rows(_network(layer, threshold), {layer.name: folding})
+    rows = buffers.sizes(_network(layer, threshold), {layer.name: folding}).rows
     return cost.units(layer, folding, threshold, rows.get(layer.name))
 
 
 def predicted(layer, folding, threshold):
     """(unit, its name, predicted resources) of everything that makes up a layer."""
     costs = _costs(layer, folding, threshold)
-    for name, unit in stages(_network(layer, threshold), {layer.name: folding})[0].items():
+    for name, unit in Netlist(_network(layer, threshold), {layer.name: folding}).units.items():
         kind = name.removeprefix(f"{layer.name}_")
         yield unit, kind, costs[kind]
 

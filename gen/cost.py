@@ -19,10 +19,10 @@ from .hw.popcount import XnorLane
 from .hw.rescale import Rescale as RescaleUnit
 from .hw.threshold import Threshold as ThresholdUnit
 from .hw.threshold import in_totals
-from .network import Conv, Lookup, Pool, Rescale, Threshold, TopK
+from .network import Add, Concat, Conv, Lookup, Pool, Rescale, Threshold, TopK
 from .resources import Resources
 
-__all__ = ["converters", "cost", "shell", "units"]
+__all__ = ["converters", "cost", "fifo", "fork", "shell", "units"]
 
 # (width, depth, RAMB36) of the shapes that a block memory has
 SHAPES = tuple((width, depth, size) for size, shapes in (
@@ -315,6 +315,28 @@ def converters(bits, given, taken):
     return units
 
 
+def fork(count):
+    """What copies a stream to ``count`` others."""
+    return Resources(lut=2 * count, ff=count)
+
+
+def fifo(width, depth):
+    """A queue of ``depth`` words of ``width`` bits."""
+    return _ram(width, depth) + Resources(lut=5.1 * _bits(depth + 1), ff=4 * _bits(depth + 1) + 1)
+
+
+def _add(layer, lanes):
+    ranges = layer.multiples
+    terms = sum(values.bits for values in ranges[1:])
+    return Resources(lut=lanes * (terms + len(ranges) - 1) + 3, ff=lanes * layer.output.values.bits + 1)
+
+
+def _concat(layer, lanes):
+    bits, branches = layer.output.values.bits, len(layer.branches)
+    counter = _bits(layer.output.channels // lanes)
+    return Resources(lut=lanes * bits * _mux(branches) + 3 * branches + counter, ff=lanes * bits + 1 + counter)
+
+
 def _after(layer, threshold, lane, pe):
     """What turns the totals of ``lane`` into the layer's results."""
     match threshold:
@@ -348,6 +370,10 @@ def units(layer, folding, threshold=None, rows=None):
             return {"lookup": _lookup(layer, folding.simd)}
         case TopK():
             return {"topk": _topk(layer)}
+        case Add():
+            return {"add": _add(layer, folding.simd)}
+        case Concat():
+            return {"concat": _concat(layer, folding.simd)}
 
 
 def cost(layer, folding, threshold=None, rows=None):

@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
+from math import gcd
 from pathlib import Path
 
 from .errors import UserError
-from .network import Add, Concat, Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
+from .network import Conv, Join, Lookup, Pool, Rescale, Threshold, TopK
+from .stages import stages
 
-__all__ = ["Folding", "beats", "check", "cycles", "foldable", "lanes", "load", "save"]
+__all__ = ["Folding", "beats", "check", "cycles", "lanes", "load", "save"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Folding:
     pe : int
         Outputs computed at once; divides the output channels. 1 but for convolutions.
     simd : int
-        Input channels taken at once; divides the input channels. 1 for a choice of the best.
+        Input channels taken at once; divides the input channels, of each branch where they meet. 1 for a choice of
+        the best.
     pixels : int
         Neighbouring output positions of a row computed at once, by the same weights; divides the output
         width. 1 but for convolutions.
@@ -49,30 +52,12 @@ def cycles(layer, folding):
             return max(taken, given, given // folding.pixels * window)
         case Pool():
             return max(taken, beats(layer.output, folding.simd) * layer.kernel[0] * layer.kernel[1])
-        case Flatten():
-            return 0
+        case Join():
+            return beats(layer.output, folding.simd)
         case TopK():
             return taken + layer.k
         case Lookup() | Threshold() | Rescale():
             return taken
-
-
-def foldable(network):
-    """Layers that have a folding of their own, each with the threshold that shares it, or None.
-
-    A threshold, or a rescaling, directly after a convolution shares the convolution's; a flatten has none.
-    """
-    stages, previous = {}, None
-    for layer in network.layers:
-        if isinstance(layer, Add | Concat):
-            raise UserError(f"{network.name} has branches ({layer.name} joins them): these can be evaluated "
-                            "(python -m gen.golden), but not built yet; only layers in a chain can")
-        if isinstance(layer, Threshold | Rescale) and isinstance(previous, Conv):
-            stages[previous] = layer
-        elif not isinstance(layer, Flatten):
-            stages[layer] = None
-        previous = layer
-    return stages
 
 
 def lanes(layer, folding):
@@ -87,6 +72,8 @@ def limits(layer):
             return {"pe": layer.output.channels, "simd": layer.input.channels, "pixels": layer.output.width}
         case TopK():
             return {"pe": 1, "simd": 1, "pixels": 1}
+        case Join():
+            return {"pe": 1, "simd": gcd(*(end.channels for end in layer.ends)), "pixels": 1}
         case _:
             return {"pe": 1, "simd": layer.input.channels, "pixels": 1}
 
@@ -98,7 +85,7 @@ def divisors(number):
 
 def check(network, foldings):
     """Raise :class:`UserError` unless ``foldings`` (layer name to folding) suits ``network``."""
-    layers = {layer.name: layer for layer in foldable(network)}
+    layers = {stage.name: stage.layer for stage in stages(network)}
     for name, folding in foldings.items():
         if name not in layers:
             raise UserError(f"folding of {name!r}: {network.name} has no such layer to fold; "

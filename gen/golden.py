@@ -19,7 +19,7 @@ from train.data import load as load_images
 
 from .errors import UserError, reported
 from .importers.qonnx import load
-from .network import Add, Concat, Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
+from .network import Add, Conv, Flatten, Join, Lookup, Pool, Rescale, Threshold, TopK
 from .zoo import find
 
 __all__ = ["as_input", "class_count", "data_set", "evaluate", "examples", "image_shape", "run"]
@@ -68,7 +68,7 @@ def run(network, images, taps=None):
 def _chain(layers, values, kept):
     """Compute layers one after the other; of those in ``kept`` outputs are appended there."""
     for layer in layers:
-        if isinstance(layer, Add | Concat):
+        if isinstance(layer, Join):
             parts = [_chain(branch, values, kept).astype(np.float64) * factor
                      for branch, factor in zip(layer.branches, layer.factors, strict=True)]
             values = sum(parts) if isinstance(layer, Add) else np.concatenate(parts, axis=-1)

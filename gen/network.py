@@ -14,8 +14,8 @@ import numpy as np
 
 from .bits import BIPOLAR, Values
 
-__all__ = ["Add", "Concat", "Conv", "Flatten", "Lookup", "Network", "Pool", "Rescale", "Tensor", "Threshold", "TopK",
-           "walk"]
+__all__ = ["Add", "Concat", "Conv", "Flatten", "Join", "Lookup", "Network", "Pool", "Rescale", "Tensor", "Threshold",
+           "TopK", "walk"]
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class TopK(_Layer):
 def walk(layers):
     """All layers of a chain, those within branches before what joins them."""
     for layer in layers:
-        if isinstance(layer, _Join):
+        if isinstance(layer, Join):
             for branch in layer.branches:
                 yield from walk(branch)
         yield layer
@@ -242,14 +242,14 @@ def _check(layers, tensor):
     for layer in layers:
         if layer.input != tensor:
             raise ValueError(f"{layer.name} takes {layer.input}, but is given {tensor}")
-        if isinstance(layer, _Join):
+        if isinstance(layer, Join):
             for branch in layer.branches:
                 _check(branch, tensor)
         tensor = layer.output
 
 
 @dataclass(frozen=True, eq=False)
-class _Join(_Layer):
+class Join(_Layer):
     """Chains of layers that all start at ``input``, side by side; an empty one passes it on.
 
     Parameters
@@ -268,7 +268,7 @@ class _Join(_Layer):
         return [branch[-1].output if branch else self.input for branch in self.branches]
 
     @property
-    def _values(self):
+    def multiples(self):
         """Values of each branch after its factor."""
         products = [[*sorted((end.values.lo * f, end.values.hi * f)), end.values.step * abs(f)]
                     for end, f in zip(self.ends, self.factors, strict=True)]
@@ -276,26 +276,26 @@ class _Join(_Layer):
 
 
 @dataclass(frozen=True, eq=False)
-class Add(_Join):
+class Add(Join):
     """Sum of the branches, element by element."""
 
     @property
     def output(self):
         """Tensor of the sums."""
-        ranges = self._values
+        ranges = self.multiples
         step = math.gcd(*(values.step for values in ranges))
         values = Values(sum(v.lo for v in ranges), sum(v.hi for v in ranges), step)
         return replace(self.ends[0], values=values)
 
 
 @dataclass(frozen=True, eq=False)
-class Concat(_Join):
+class Concat(Join):
     """The channels of all branches, one branch's after the other's."""
 
     @property
     def output(self):
         """Tensor of all channels."""
-        ranges, first = self._values, self.ends[0]
+        ranges, first = self.multiples, self.ends[0]
         values = ranges[0] if len(set(ranges)) == 1 else Values(min(v.lo for v in ranges), max(v.hi for v in ranges))
         return replace(first, channels=sum(end.channels for end in self.ends), values=values)
 

@@ -1,29 +1,43 @@
 """What will be built, and what the cost model predicts of it."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from . import buffers
-from .cost import converters, shell, units
-from .folding import Folding, cycles, foldable, lanes
-from .network import Conv, Lookup, Network, Pool, Rescale, TopK
+from .cost import converters, fifo, fork, shell, units
+from .folding import Folding, cycles, lanes
+from .network import Conv, Join, Lookup, Network, Pool, Rescale, TopK
 from .resources import Resources
+from .stages import Stage, stages
 
-__all__ = ["Plan", "Stage"]
+__all__ = ["Plan", "PlannedStage"]
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
-    """One layer (with the threshold that shares its folding) and its predictions.
+class PlannedStage:
+    """A stage, folded, and its predictions.
 
-    ``given`` channels of its input come at a time; its window, if it has one, holds ``rows`` image rows.
+    ``given`` channels come at a time from each source; its window, if it has one, holds ``rows`` image rows, the queue
+    of each branch that it joins ``queues`` pixels. It goes on to ``consumers`` stages.
     """
 
-    layer: object
-    threshold: object
+    stage: Stage
     folding: Folding
-    given: int
+    given: list
     rows: int | None
+    queues: tuple
+    consumers: int
+
+    @property
+    def layer(self):
+        """The stage's layer."""
+        return self.stage.layer
+
+    @property
+    def output(self):
+        """Tensor after it."""
+        return self.stage.output
 
     @cached_property
     def cycles(self):
@@ -34,19 +48,21 @@ class Stage:
     def units(self):
         """Resources of each unit, by its name in the hardware; converters of its input's width are units, too."""
         taken, _ = lanes(self.layer, self.folding)
-        kinds = (converters(self.layer.input.values.bits, self.given, taken)
-                 | units(self.layer, self.folding, self.threshold, self.rows))
+        kinds = units(self.layer, self.folding, self.stage.threshold, self.rows)
+        for k, (tensor, given) in enumerate(zip(self.stage.inputs, self.given, strict=True)):
+            branch = f"branch{k}_" * self.stage.joins
+            if self.stage.joins and self.queues[k]:
+                kinds[f"{branch}fifo"] = fifo(given * tensor.values.bits, self.queues[k] * tensor.channels // given)
+            for kind, resources in converters(tensor.values.bits, given, taken).items():
+                kinds[branch + kind] = resources
+        if self.consumers > 1:
+            kinds["fork"] = fork(self.consumers)
         return {f"{self.layer.name}_{kind}": resources for kind, resources in kinds.items()}
 
     @property
     def cost(self):
         """Resources that it takes."""
         return sum(self.units.values(), Resources())
-
-    @property
-    def output(self):
-        """Tensor after the stage."""
-        return (self.threshold or self.layer).output
 
     @property
     def arithmetic(self):
@@ -65,6 +81,8 @@ class Stage:
                 return f"best {layer.k}"
             case Rescale():
                 return "rescaling"
+            case Join():
+                return f"{type(layer).__name__.lower()} of {len(layer.branches)}"
             case _:
                 return "threshold"
 
@@ -97,13 +115,16 @@ class Plan:
 
     @cached_property
     def stages(self):
-        """All stages, in stream order."""
-        stages, given, rows = [], None, buffers.rows(self.network, self.foldings)
-        for layer, threshold in foldable(self.network).items():
-            taken, gives = lanes(layer, self.foldings[layer.name])
-            stages.append(Stage(layer, threshold, self.foldings[layer.name], given or taken, rows.get(layer.name)))
-            given = gives
-        return stages
+        """All stages with what is predicted of each, in stream order."""
+        found, sizes = stages(self.network), buffers.sizes(self.network, self.foldings)
+        consumers = Counter(source for stage in found for source in stage.sources)
+        first, _ = lanes(found[0].layer, self.foldings[found[0].name])
+
+        def given(source):
+            return lanes(source.layer, self.foldings[source.name])[1] if source else first
+
+        return [PlannedStage(stage, self.foldings[stage.name], [given(source) for source in stage.sources],
+                     sizes.rows.get(stage.name), sizes.queues.get(stage.name, ()), consumers[stage]) for stage in found]
 
     @property
     def bottleneck(self):
@@ -128,7 +149,7 @@ class Plan:
         scores = converters(self.network.output.values.bits, given, 1)
         return {name: resources for stage in self.stages for name, resources in stage.units.items()} | {
             f"_scores_{kind}": resources for kind, resources in scores.items()} | {
-            "shell": shell(first.given * self.network.input.values.bits)}
+            "shell": shell(lanes(first.layer, first.folding)[0] * self.network.input.values.bits)}
 
     @property
     def cost(self):

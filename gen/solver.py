@@ -9,9 +9,10 @@ import numpy as np
 
 from .cost import cost
 from .errors import UserError
-from .folding import Folding, check, cycles, divisors, foldable, limits
+from .folding import Folding, check, cycles, divisors, limits
 from .plan import Plan
 from .resources import Resources
+from .stages import stages
 
 __all__ = ["SHARE", "solve"]
 
@@ -120,12 +121,12 @@ def solve(network, budget, clock_hz, target_fps=None, fixed=None):
     """
     fixed, room = fixed or {}, usable(budget)
     check(network, fixed)
-    options = [_options(layer, threshold, fixed.get(layer.name), np.inf if number else STREAM_BITS)
-               for number, (layer, threshold) in enumerate(foldable(network).items())]
+    options = [_options(stage.layer, stage.threshold, fixed.get(stage.name), np.inf if number else STREAM_BITS)
+               for number, stage in enumerate(stages(network))]
 
     def plan(numbers):
-        return Plan(network, None, clock_hz, {layer.name: option.foldings[number] for layer, option, number
-                                              in zip(foldable(network), options, numbers, strict=True)})
+        return Plan(network, None, clock_hz, {stage.name: option.foldings[number] for stage, option, number
+                                              in zip(stages(network), options, numbers, strict=True)})
 
     def chosen(frame_cycles):
         """Plan of the fewest LUTs that fits with all that is between and around the layers; or None."""

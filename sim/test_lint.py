@@ -5,6 +5,8 @@ import pytest
 
 from gen.emit import emit
 from tests import integers
+from tests.graphs import chain, imported
+from tests.test_joins import GRAPHS
 
 from .lint import lint
 
@@ -16,6 +18,13 @@ def test_emitted_verilog_is_clean(seed, tmp_path):
     network = integers.random_network(seed)
     top, _ = emit(network, integers.random_foldings(network, seed), tmp_path, 1)
     assert lint(tmp_path, top) == []
+
+
+@pytest.mark.parametrize("graph", ["both branches", "dense"])
+def test_emitted_branches_are_clean(graph, tmp_path):
+    network = imported(chain(*GRAPHS[graph]), tmp_path)
+    top, _ = emit(network, integers.random_foldings(network, 1), tmp_path / "rtl", 1)
+    assert lint(tmp_path / "rtl", top) == []
 
 
 @pytest.mark.parametrize(("statement", "tool"), [

@@ -98,7 +98,7 @@ def recode():
     weights = (RNG.integers(0, 2, (2, 3, 3, 3)) * 2 - 1).astype(np.int8)
     layer = Conv("conv", Tensor(4, 4, 3, Values(0, 3)), pads=(1, 1, 1, 1), pad_value=-1, weights=weights)
     core = Core(Network("recoded", (layer,), np.ones(2), np.zeros(2)), {"conv": Folding(1, 3, 2)})
-    assert "conv_recode" in core.stages
+    assert "conv_recode" in core.units
     frames = RNG.integers(0, 4, (2, 4, 4, 3))
     results = np.stack([integers.compute(layer, frame) for frame in frames])
     return core, pack(frames.reshape(-1, 3), 2), layer.output.values.encode(results).reshape(-1).tolist()

@@ -3,8 +3,9 @@
 import numpy as np
 
 from gen.bits import BIPOLAR, BYTE, Powers, Values
-from gen.folding import Folding
-from gen.network import Conv, Flatten, Lookup, Network, Pool, Rescale, Tensor, Threshold, TopK
+from gen.folding import Folding, limits
+from gen.network import Add, Conv, Flatten, Join, Lookup, Network, Pool, Rescale, Tensor, Threshold, TopK
+from gen.stages import stages
 
 TERNARY = Values(-1, 1)
 
@@ -43,9 +44,18 @@ def compute(layer, x):
 
 def run(network, image):
     """Scores of one image."""
-    for layer in network.layers:
-        image = compute(layer, image)
-    return image.reshape(-1)
+    return follow(network.layers, image).reshape(-1)
+
+
+def follow(layers, x):
+    """What a chain of layers, some of which join branches, gives for ``x``."""
+    for layer in layers:
+        if isinstance(layer, Join):
+            parts = [follow(branch, x) * factor for branch, factor in zip(layer.branches, layer.factors, strict=True)]
+            x = sum(parts) if isinstance(layer, Add) else np.concatenate(parts, axis=2)
+        else:
+            x = compute(layer, x)
+    return x
 
 
 def _choose(rng, options):
@@ -153,15 +163,9 @@ def random_network(seed):
 
 def random_foldings(network, seed):
     """Any folding that divides."""
-    rng, foldings, fused = np.random.default_rng(seed), {}, False
-    for layer in network.layers:
-        if not isinstance(layer, Flatten) and not (isinstance(layer, Threshold | Rescale) and fused):
-            simd = _choose(rng, _divisors(layer.input.channels))
-            foldings[layer.name] = Folding(
-                _choose(rng, _divisors(layer.output.channels)), simd, _choose(rng, _divisors(layer.output.width))
-            ) if isinstance(layer, Conv) else Folding(simd=1 if isinstance(layer, TopK) else simd)
-        fused = isinstance(layer, Conv)
-    return foldings
+    rng = np.random.default_rng(seed)
+    return {stage.name: Folding(**{what: _choose(rng, _divisors(whole)) for what, whole in limits(stage.layer).items()})
+            for stage in stages(network)}
 
 
 def random_image(network, rng):

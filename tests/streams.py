@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from itertools import count
 
 from amaranth.sim import Simulator
 
@@ -48,7 +49,7 @@ def simulate(dut, benches, background=(), *, progress=lambda: "no", limit=10_000
         sim.run()
 
 
-def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, vcd=None):
+def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, times=None, vcd=None):
     """Feed and drain any number of streams at once.
 
     Parameters
@@ -61,6 +62,8 @@ def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, vcd=None):
         Chance of an idle cycle before each transfer, on every port.
     limit : int
         Cycles after which to give up: the watchdog, and a way to demand a rate.
+    times : list, optional
+        Is filled with the cycles in which payloads were taken.
 
     Returns
     -------
@@ -81,9 +84,9 @@ def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, vcd=None):
                 await put(ctx, port, payload)
         return bench
 
-    def sink(port, count, taken):
+    def sink(port, wanted, taken):
         async def bench(ctx):
-            while len(taken) < count:
+            while len(taken) < wanted:
                 await idle(ctx)
                 taken.append(await get(ctx, port))
         return bench
@@ -91,8 +94,10 @@ def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, vcd=None):
     def protocol(port):
         async def bench(ctx):
             held = None
-            while True:
+            for cycle in count():
                 *_, valid, ready, payload = await ctx.tick().sample(port.valid, port.ready, port.payload)
+                if times is not None and valid and ready:
+                    times.append(cycle)
                 assert held is None or (valid and payload == held), "offered payload withdrawn"
                 held = payload if valid and not ready else None
         return bench

@@ -3,13 +3,13 @@ import pytest
 from gen import folding
 from gen.errors import UserError
 from gen.folding import Folding
+from gen.stages import stages
 
 from .samples import tiny, top1
 
 
 def test_thresholds_after_convolutions_and_flattens_have_no_folding_of_their_own():
-    stages = folding.foldable(top1(tiny()))
-    assert {layer.name: threshold and threshold.name for layer, threshold in stages.items()} == {
+    assert {stage.name: stage.threshold and stage.threshold.name for stage in stages(top1(tiny()))} == {
         "input": None, "conv1": "sign1", "pool2": None, "conv3": "sign3", "dense4": None, "top1": None}
 
 

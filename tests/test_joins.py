@@ -1,15 +1,16 @@
-"""Branches: residual sums and concatenations, against the reference executor."""
+# amaranth: UnusedElaboratable=no
+"""Branches: residual sums and concatenations, against the reference executor; their hardware, in simulation."""
 
 import numpy as np
 import pytest
 
 from gen import golden
 from gen.errors import UserError
-from gen.folding import foldable
 from gen.network import Add, Concat, Conv
 
 from .graphs import bipolar, chain, imported, node, quant, signs
 from .reference import reference
+from .test_core import check
 
 START = node("Mul", 2.0), node("Sub", 1.0), quant(1 / 8, 4)  # gives t2
 
@@ -78,6 +79,8 @@ def test_refused(nodes, complaint, tmp_path):
         imported(chain(*START, *nodes, bipolar(), *end(60)), tmp_path)
 
 
-def test_branches_are_not_built_yet(tmp_path):
-    with pytest.raises(UserError, match=r"net has branches \(add0 joins them\).*not built yet"):
-        foldable(imported(chain(*GRAPHS["residual"]), tmp_path))
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", GRAPHS)
+def test_hardware_against_the_golden_model(name, seed, tmp_path):
+    network = imported(chain(*GRAPHS[name]), tmp_path)
+    check(network, seed, lambda images: golden.run(network, np.array(images, np.uint8)))

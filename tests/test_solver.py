@@ -6,10 +6,11 @@ import pytest
 import boards
 from gen.cost import cost
 from gen.errors import UserError
-from gen.folding import Folding, check, cycles, foldable
+from gen.folding import Folding, check, cycles
 from gen.plan import Plan
 from gen.resources import Resources
 from gen.solver import _choose, _options, solve, usable
+from gen.stages import stages
 
 from .samples import chain, tiny, vgg
 
@@ -18,18 +19,16 @@ CLOCK = 250e6
 
 
 def total(network, foldings):
-    return sum((cost(layer, foldings[layer.name], threshold)
-                for layer, threshold in foldable(network).items()), Resources())
+    return sum((cost(stage.layer, foldings[stage.name], stage.threshold) for stage in stages(network)), Resources())
 
 
 def frame_cycles(network, foldings):
-    return max(cycles(layer, foldings[layer.name]) for layer in foldable(network))
+    return max(cycles(stage.layer, foldings[stage.name]) for stage in stages(network))
 
 
 def test_choice_is_optimal():
     network = chain("small", 4, 4, ("dense", 2))
-    stages = foldable(network)
-    options = [_options(layer, threshold, None, 512) for layer, threshold in stages.items()]
+    options = [_options(stage.layer, stage.threshold, None, 512) for stage in stages(network)]
     for limit, blocks in product((16, 64, 300, 10**6), (0, 1, 2, 4)):
         every = [[(c.lut, c.bram * 2) for c, t in zip(o.costs, o.cycles, strict=True) if t <= limit]
                  for o in options]
@@ -47,7 +46,7 @@ def test_highest_rate_fits():
     network = vgg()
     foldings = solve(network, BUDGET, CLOCK)
     check(network, foldings)
-    assert set(foldings) == {layer.name for layer in foldable(network)}
+    assert set(foldings) == {stage.name for stage in stages(network)}
     assert Plan(network, None, CLOCK, foldings).cost.within(usable(BUDGET))
     assert CLOCK / frame_cycles(network, foldings) > 15_259
 

@@ -50,7 +50,7 @@ class Accelerator(wiring.Component):
 
     def _in_flight(self):
         """Frames that can be inside at once: what every window holds, and one on its way to it."""
-        windows = [unit for unit in self.core.stages.values() if isinstance(unit, Window)]
+        windows = [unit for unit in self.core.units.values() if isinstance(unit, Window)]
         return 2 + sum(2 + unit.rows // unit.layer.input.height for unit in windows)
 
     def elaborate(self, platform):

@@ -1,8 +1,8 @@
-"""From codes to numbers in hardware, as :meth:`gen.bits.Values.decode` does it."""
+"""From codes to numbers in hardware, as :meth:`gen.bits.Values.decode` does it, and back."""
 
 from amaranth import *
 
-__all__ = ["decoded"]
+__all__ = ["decoded", "encoded"]
 
 
 def decoded(code, values):
@@ -10,3 +10,8 @@ def decoded(code, values):
     if values.bipolar:
         return Mux(code, C(1, signed(2)), C(-1, signed(2)))
     return code.as_signed() if values.signed else code
+
+
+def encoded(number, values):
+    """Code of ``number``, which is one of ``values``."""
+    return number > 0 if values.bipolar else (number | C(0, values.bits))[:values.bits]

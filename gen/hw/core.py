@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
-"""The network as a chain of units, from pixels to scores."""
+"""The network as units, from pixels to scores."""
 
+from collections import Counter
 from dataclasses import replace
 
 from amaranth import *
@@ -10,18 +11,21 @@ from amaranth.lib.wiring import In, Out, flipped
 from .. import buffers
 from .. import network as net
 from ..bits import Values
-from ..folding import foldable, lanes
+from ..folding import lanes
+from ..stages import stages
+from .branches import Add, Concat, Fork
+from .fifo import Fifo
 from .lookup import Lookup
 from .matrix_unit import MatrixUnit
 from .pool import Reduce
 from .rescale import Rescale
-from .stream import Recode, convert, pipeline
+from .stream import Recode, convert
 from .threshold import Offset, Threshold, in_totals
 from .topk import TopK
 from .units import add_unit
 from .window import Window
 
-__all__ = ["Core", "stages"]
+__all__ = ["Core", "Netlist"]
 
 
 def _pad_code(layer):
@@ -90,33 +94,86 @@ def _units(layer, folding, threshold, rows):
             yield f"{layer.name}_topk", TopK(layer.input.channels, Shape(values.bits, values.signed), layer.k)
 
 
-def stages(network, foldings):
-    """Units of the whole network in the order of the stream, width converters between them included.
+class Netlist:
+    """The units of a network, and which stream goes where.
 
     Parameters
     ----------
     network : gen.network.Network
     foldings : dict of gen.folding.Folding
-        By layer name, for every layer but :class:`~gen.network.Flatten` and thresholds right after a convolution.
+        By layer name, for every stage.
 
-    Returns
-    -------
+    Attributes
+    ----------
     units : dict
-        By name.
+        By name, in the order of the stream, width converters between them included.
+    links : list of (stream, stream)
+        Where each comes from, and goes to; it comes from None where pixels do.
     outputs : dict
         For each layer that has hardware of its own, by name: the unit whose output is the layer's, and its lanes.
+    end : (stream, int)
+        The scores, and how many a payload has.
     """
-    units, outputs, given, held = {}, {}, None, buffers.rows(network, foldings)
-    for layer, threshold in foldable(network).items():
-        folding = foldings[layer.name]
-        taken, gives = lanes(layer, folding)
-        if given is not None:
-            for unit in convert(layer.input.values.bits, given, taken):
-                units[f"{layer.name}_{type(unit).__name__.lower()}"] = unit
-        given = gives
-        units.update(_units(layer, folding, threshold, held.get(layer.name)))
-        outputs[(threshold or layer).name] = (list(units)[-1], given)
-    return units, outputs
+
+    def __init__(self, network, foldings):
+        self.units, self.links, self.outputs = {}, [], {}
+        found, sizes = stages(network), buffers.sizes(network, foldings)
+        consumers = Counter(source for stage in found for source in stage.sources)
+        taken, _ = lanes(found[0].layer, foldings[found[0].name])
+        ends = {None: self._fork("input", None, taken, network.input, consumers[None])}
+        for stage in found:
+            name, folding = stage.name, foldings[stage.name]
+            taken, given = lanes(stage.layer, folding)
+            streams = [(*next(ends[source]), tensor)
+                       for source, tensor in zip(stage.sources, stage.inputs, strict=True)]
+            if stage.joins:
+                port = self._join(stage, taken, streams, sizes.queues[name])
+            else:
+                ((port, come, tensor),) = streams
+                port = self.convert(name, port, come, taken, tensor)
+                port = self._chain(port, _units(stage.layer, folding, stage.threshold, sizes.rows.get(name)))
+            self.outputs[(stage.threshold or stage.layer).name] = (list(self.units)[-1], given)
+            ends[stage] = self._fork(name, port, given, stage.output, consumers[stage])
+        self.end = port, given
+
+    def _chain(self, port, units):
+        """Pass the stream from ``port`` through ``units``, (name, unit) each; returns where it comes out."""
+        for name, unit in units:
+            self.units[name] = unit
+            self.links.append((port, unit.i))
+            port = unit.o
+        return port
+
+    def convert(self, name, port, given, taken, tensor):
+        """Pass on ``taken`` values of ``tensor`` a payload from ``given``; returns where they come out."""
+        return self._chain(port, ((f"{name}_{type(unit).__name__.lower()}", unit)
+                                  for unit in convert(tensor.values.bits, given, taken)))
+
+    def _fork(self, name, port, given, tensor, count):
+        """Iterator of ``count`` streams, and the channels in their payloads, from one."""
+        ports = [port]
+        if count > 1:
+            self.units[f"{name}_fork"] = fork = Fork(given * tensor.values.bits, count)
+            self.links.append((port, fork.i))
+            ports = fork.outputs
+        return iter([(port, given) for port in ports])
+
+    def _join(self, stage, taken, streams, queues):
+        """Let ``streams`` meet, after queues of so many pixels; returns where they come out."""
+        layer, sources = stage.layer, [tensor.values for *_, tensor in streams]
+        if isinstance(layer, net.Add):
+            kind, unit = "add", Add(sources, layer.factors, values=layer.output.values, lanes=taken)
+        else:
+            kind, unit = "concat", Concat(sources, layer.factors, [tensor.channels for *_, tensor in streams],
+                                          values=layer.output.values, lanes=taken)
+        for k, ((port, given, tensor), pixels) in enumerate(zip(streams, queues, strict=True)):
+            name = f"{stage.name}_branch{k}"
+            if pixels:
+                fifo = Fifo(given * tensor.values.bits, pixels * tensor.channels // given)
+                port = self._chain(port, [(f"{name}_fifo", fifo)])
+            self.links.append((self.convert(name, port, given, taken, tensor), unit.inputs[k]))
+        self.units[f"{stage.name}_{kind}"] = unit
+        return unit.o
 
 
 class Core(wiring.Component):
@@ -133,22 +190,21 @@ class Core(wiring.Component):
     unit_name = "core"
 
     def __init__(self, network, foldings):
-        self.stages, self.outputs = stages(network, foldings)
-        values, last = network.output.values, list(self.stages.values())[-1]
-        given = Shape.cast(last.o.p.shape()).width // values.bits
-        for unit in convert(values.bits, given, 1):
-            self.stages[f"_scores_{type(unit).__name__.lower()}"] = unit
-        first = next(iter(self.stages.values()))
+        netlist = Netlist(network, foldings)
+        self.units, self.links, self.outputs = netlist.units, netlist.links, netlist.outputs
+        self.end = netlist.convert("_scores", *netlist.end, 1, network.output)
+        (first,) = (sink for source, sink in self.links if source is None)
         super().__init__({
-            "i": In(first.i.signature.flip()),
-            "o": Out(stream.Signature(values.bits)),
+            "i": In(first.signature.flip()),
+            "o": Out(stream.Signature(network.output.values.bits)),
         })
 
     def elaborate(self, platform):
         m = Module()
 
-        for name, unit in self.stages.items():
+        for name, unit in self.units.items():
             add_unit(m, name, unit, platform)
-        pipeline(m, flipped(self.i), *self.stages.values(), sink=flipped(self.o))
+        for source, sink in [*self.links, (self.end, flipped(self.o))]:
+            wiring.connect(m, flipped(self.i) if source is None else source, sink)
 
         return m

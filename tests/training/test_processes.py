@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from PIL import Image
 from gen.errors import UserError
 from tests.training.samples import arrays
 from train import parallel
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def command(out, pictures, recipe, *launcher):
 
 def train(out, *arguments):
     """Train in other processes; return the weights and the log."""
-    done = subprocess.run(command(out, *arguments), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command(out, *arguments), capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("images; 0 scores of the golden model differ") == 1  # by one process
     with open(out / "log.csv", newline="") as file:
@@ -57,7 +60,7 @@ def test_two_processes_are_as_one(tmp_path, pictures, settings):
 def test_killed_in_the_midst_of_an_epoch(tmp_path, pictures):
     recipe = tmp_path / "own.toml"
     recipe.write_text("epochs = 40\nbatch = 16\nrate = 0.01\nmirror = true\nema = 0.9\n")
-    process = subprocess.Popen(command(tmp_path / "killed", pictures, recipe), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command(tmp_path / "killed", pictures, recipe), stdout=subprocess.DEVNULL, cwd=ROOT)
     while not (tmp_path / "killed" / "log.csv").is_file() and process.poll() is None:
         time.sleep(0.01)
     process.kill()

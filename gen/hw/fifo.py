@@ -1,0 +1,50 @@
+"""A queue between two units: what one branch has ready while the others work."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .counters import wrap_add
+from .memory import Ram
+
+__all__ = ["Fifo"]
+
+
+class Fifo(wiring.Component):
+    """Holds ``depth`` payloads of ``width`` bits, the one at its output included; two clocks from end to end."""
+
+    def __init__(self, width, depth):
+        self.width, self.depth = width, depth
+        self.unit_name = f"fifo_{width}x{depth}"
+        super().__init__({
+            "i": In(stream.Signature(width)),
+            "o": Out(stream.Signature(width)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        m.submodules.words = words = Ram(self.width, self.depth, "words")
+        held = Signal(range(self.depth + 1))
+        stored = Signal(range(self.depth + 1))  # and not yet at the output
+        tail = Signal(range(words.depth))
+        head = Signal(range(words.depth))
+        put, fetch, take, advance = (Signal(name=name) for name in ("put", "fetch", "take", "advance"))
+        m.d.comb += [
+            self.i.ready.eq(held != self.depth),
+            put.eq(self.i.valid & self.i.ready),
+            take.eq(self.o.valid & self.o.ready),
+            advance.eq(~self.o.valid | self.o.ready),
+            fetch.eq(advance & (stored != 0)),
+            words.write.addr.eq(tail), words.write.data.eq(self.i.payload), words.write.en.eq(put),
+            words.read.addr.eq(head), words.read.en.eq(advance), self.o.payload.eq(words.read.data),
+        ]
+        m.d.sync += [held.eq(held + put - take), stored.eq(stored + put - fetch)]
+        with m.If(put):
+            m.d.sync += tail.eq(wrap_add(tail, 1, words.depth))
+        with m.If(fetch):
+            m.d.sync += head.eq(wrap_add(head, 1, words.depth))
+        with m.If(advance):
+            m.d.sync += self.o.valid.eq(stored != 0)
+
+        return m
