@@ -81,19 +81,22 @@ class Powers:
     """Weights that are 0 or, with either sign, one of so many powers of two: 1, 2, ..., ``2 ** (count - 1)``.
 
     n bits have room for ``2 ** (n - 1) - 1`` powers: the weights of n-BQ-NN (Chen et al. 2020, eq. 4), as integers.
+    With two ``terms`` a weight is the sum of two such, as in APoT (Li, Dong, Wang 2020): codes side by side.
     """
 
     count: int
+    terms: int = 1
 
     bipolar, signed, step = False, True, 1
 
     @classmethod
-    def holding(cls, integers):
-        """The fewest powers that make up ``integers``, or None if not all are powers or 0."""
-        sizes = np.abs(integers)
-        if (sizes & (sizes - 1)).any() or not sizes.any():
-            return None
-        return cls(int(sizes.max()).bit_length())
+    def holding(cls, integers, terms=1):
+        """The fewest powers that make up ``integers``, in sums of up to ``terms``; None if some need more."""
+        for number in range(1, terms + 1):
+            *parts, rest = _signed_digits(np.asarray(integers, np.int64), number)
+            if not rest.any() and np.any(parts):
+                return cls(int(np.abs(parts).max()).bit_length(), number)
+        return None
 
     @property
     def lo(self):
@@ -103,35 +106,57 @@ class Powers:
     @property
     def hi(self):
         """Greatest weight."""
-        return 1 << self.count - 1
+        return sum(1 << power for power in range(self.count)[-self.terms:])
+
+    @property
+    def term(self):
+        """One of the terms."""
+        return Powers(self.count)
 
     @property
     def bits(self):
         """Width of a code."""
-        return 1 + self.count.bit_length()
+        return self.terms * (1 + self.count.bit_length())
 
     def __contains__(self, value):
-        return abs(value) <= self.hi and abs(value) & abs(value) - 1 == 0
+        held = Powers.holding([value], self.terms)
+        return not value or (held is not None and held.count <= self.count)
 
     def encode(self, values):
         """Codes (int64, non-negative) of an array of weights."""
-        values = np.asarray(values, np.int64)
-        numbers = np.frexp(np.abs(values).astype(np.float64))[1].astype(np.int64)
-        return (values < 0).astype(np.int64) << self.bits - 1 | numbers
+        bits, codes = self.term.bits, 0
+        for k, part in enumerate(_signed_digits(np.asarray(values, np.int64), self.terms)[:-1]):
+            numbers = np.frexp(np.abs(part).astype(np.float64))[1].astype(np.int64)
+            codes |= ((part < 0).astype(np.int64) << bits - 1 | numbers) << k * bits
+        return codes
 
     def decode(self, codes):
         """Weights (int64) of an array of codes; inverse of :meth:`encode`."""
-        codes = np.asarray(codes, np.int64)
-        numbers = codes & (1 << self.bits - 1) - 1
-        return np.where(codes >> self.bits - 1, -1, 1) * (1 << numbers >> 1)
+        codes, bits, values = np.asarray(codes, np.int64), self.term.bits, 0
+        for k in range(self.terms):
+            code = codes >> k * bits
+            numbers = code & (1 << bits - 1) - 1
+            values += np.where(code >> bits - 1 & 1, -1, 1) * (1 << numbers >> 1)
+        return values
 
     @property
     def label(self):
         """The powers as part of an identifier."""
-        return f"powers{self.count}"
+        return f"powers{self.count}" + f"x{self.terms}" * (self.terms > 1)
 
     def __str__(self):
-        return f"{self.bits}-bit powers"
+        return f"{self.term.bits}-bit powers" if self.terms == 1 else f"sums of {self.terms} {self.term}"
+
+
+def _signed_digits(values, count):
+    """The ``count`` powers of two, with signs, that sum up to ``values`` where so few can; and what is left over."""
+    rest, sign, digits = np.abs(values), np.sign(values), []
+    for left in range(count, 0, -1):
+        power = rest & -rest
+        borrowed = (rest & power << 1 != 0) & (np.bitwise_count(rest) > left)  # 7 is 8 - 1
+        digits.append(sign * np.where(borrowed, -power, power))
+        rest = np.where(borrowed, rest + power, rest - power)
+    return [*digits, rest]
 
 
 BIPOLAR = Values(-1, 1, 2)

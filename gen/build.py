@@ -18,6 +18,7 @@ from .errors import UserError, reported
 from .hw import registers
 from .importers import qonnx
 from .manifest import GENERATOR, build_id, manifest
+from .network import MULTIPLIERS
 from .plan import Plan
 from .report import Report
 from .solver import solve
@@ -28,7 +29,8 @@ OUTPUT = Path("rtl_out")
 OURS = {"manifest.json", "sim", "yosys.json"}  # what a build's folder has beside the files in the manifest
 
 
-def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None, report=None):
+def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None, report=None,
+          **options):
     """Generate a design.
 
     Parameters
@@ -47,6 +49,8 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
         Folder to write; ``rtl_out/<net>-<board>`` when not given. An earlier build in it is replaced.
     report : Report, optional
         Where to tell of progress.
+    options : dict
+        Further ones of :func:`gen.importers.qonnx.load`: ``powers``, ``multiplier``.
 
     Returns
     -------
@@ -60,8 +64,8 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
     report, platform = report or Report(quiet=True), boards.find(board)
     with report.step("import the model"):
         source = Path(zoo.find(net))
-        network = qonnx.load(source)
-    report.model(network, net)
+        network = qonnx.load(source, **options)
+    report.model(network, net, options.get("powers"))
     with report.step("choose the folding"):
         clock_hz = clock_hz or platform.fabric_clock
         plan = Plan(network, platform, clock_hz,
@@ -70,9 +74,9 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
     with _replacing(folder) as scratch:
         with report.step("generate the Verilog"):
             (scratch / "rtl").mkdir()
-            top, files = emit(network, plan.foldings, scratch / "rtl", build_id(plan, board, source))
+            top, files = emit(network, plan.foldings, scratch / "rtl", build_id(plan, board, source, options))
         with report.step("write scripts and manifest"):
-            facts = _accompany(plan, board, source, top, files, scratch)
+            facts = _accompany(plan, board, source, top, files, scratch, options)
     report.plan(plan)
     command = ["python", "-m", "sim.run", "--net", net, "--board", board, "--build", str(out)] if out else [
         "make", "sim", f"NET={net}", f"BOARD={board}"]
@@ -99,14 +103,14 @@ def reopen(folder):
     path = folder / "manifest.json"
     try:
         facts = json.loads(path.read_text())
-        net, board, clock_hz = (facts[key] for key in ("net", "board", "clock_hz"))
+        net, board, clock_hz, options = (facts[key] for key in ("net", "board", "clock_hz", "options"))
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): build again") from None
-    network = qonnx.load(folder / "model.onnx.xz", net)
+    network = qonnx.load(folder / "model.onnx.xz", net, **options)
     return Plan(network, boards.find(board), clock_hz, folding.load(folder / "folding.json")), facts
 
 
-def _accompany(plan, board, source, top, files, folder):
+def _accompany(plan, board, source, top, files, folder, options):
     """Write everything but the Verilog; returns the manifest."""
     folding.save(plan.foldings, folder / "folding.json")
     content = source.read_bytes()
@@ -115,7 +119,7 @@ def _accompany(plan, board, source, top, files, folder):
     (folder / "vivado").mkdir()
     for name, text in vivado.scripts(top, files, boards.part(plan.board), plan.clock_hz).items():
         (folder / "vivado" / name).write_text(text)
-    facts = manifest(plan, board, source, top, folder)
+    facts = manifest(plan, board, source, top, folder, options)
     (folder / "manifest.json").write_text(json.dumps(facts, indent=2) + "\n")
     return facts
 
@@ -172,6 +176,10 @@ def main(
         min=1, max=2000, metavar="MHZ", help="Clock to plan for. Default: the board's.")] = None,
     folding_file: Annotated[Path | None, typer.Option(
         "--folding", metavar="FILE", help="Foldings to keep: JSON, as the build writes it.")] = None,
+    powers: Annotated[int | None, typer.Option(
+        min=2, max=5, metavar="BITS", help="Round weights that are not binary to powers of two.")] = None,
+    multiplier: Annotated[str | None, typer.Option(
+        metavar="|".join(MULTIPLIERS), help="Multiply by powers of two, too. Default: shift.")] = None,
     out: Annotated[Path | None, typer.Option(
         metavar="DIR", help="Folder to write. Default: rtl_out/<net>-<board>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
@@ -179,8 +187,11 @@ def main(
 ):
     """Generate a Verilog accelerator from a trained network."""
     with reported():
+        if multiplier and multiplier not in MULTIPLIERS:
+            raise UserError(f"--multiplier {multiplier}: there are {', '.join(MULTIPLIERS)}")
         folder, facts = build(
             net, board, target_fps=target_fps, clock_hz=clock_mhz and clock_mhz * 1e6, out=out,
+            powers=powers, multiplier=multiplier,
             foldings=folding_file and folding.load(folding_file), report=Report(quiet or as_json))
     if as_json:
         print(json.dumps({"folder": str(folder), **facts}))

@@ -140,12 +140,14 @@ def _lane(layer, simd):
             cost = Resources(lut=signs * layer.input.values.bits) + _tree(simd, bits)
         case ShiftLane():
             x = lane.values.bits
-            cost = Resources(lut=_shifter(x, lane.weights.count), ff=bits + 1) * simd + _tree(simd, bits + 1)
+            cost = Resources(lut=_shifter(x, lane.weights.count), ff=bits + 1) * lane.terms
+            cost += _tree(lane.terms, bits + 1)
             cost += Resources(lut=x + 1)  # the first one's sign
         case MultiplyLane():
             x, w = (max(2, values.bits) for values in (lane.values, lane.weights))
-            luts = 0 if x + w >= DSP_BITS or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
-            cost = Resources(lut=luts, ff=bits, dsp=x + w >= DSP_BITS) * simd + _tree(simd, bits)
+            dsp = lane.multiplier == "dsp" or (not lane.multiplier and x + w >= DSP_BITS)
+            luts = 0 if dsp or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
+            cost = Resources(lut=luts, ff=bits, dsp=dsp) * simd + _tree(simd, bits)
             cost += Resources(lut=-(simd // 2)) * (bits <= 3)  # the narrowest adders need no carries
         case _:
             nines = ceil(simd / 9)

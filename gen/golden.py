@@ -290,10 +290,14 @@ def _main(
         str, typer.Option(help=f"One of {', '.join(DATASETS)}, or a folder of pictures. Default: the network's own.")
     ] = "",
     images: Annotated[int, typer.Option(min=1, help="How many test images, the first ones.")] = 10_000,
+    powers: Annotated[
+        int | None,
+        typer.Option(min=2, max=5, metavar="BITS", help="Round weights that are not binary to powers of two."),
+    ] = None,
 ):
     """Measure the accuracy of the golden model on test images."""
     with reported():
-        network = load(find(net))
+        network = load(find(net), powers=powers)
         pixels, labels = (array[:images] for array in examples(network, data, dataset))
         accuracy = evaluate(network, pixels, labels)
     untrained = " [bold red]untrained[/]" if network.untrained else ""

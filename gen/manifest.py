@@ -21,10 +21,10 @@ def _digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def build_id(plan, board, source):
-    """32 bits that stand for the model file, the foldings, the board and the generator's version."""
+def build_id(plan, board, source, options):
+    """32 bits for the model file and what it was imported with, the foldings, the board, the generator's version."""
     foldings = sorted((name, str(folding)) for name, folding in plan.foldings.items())
-    text = json.dumps([GENERATOR, _digest(source), board, foldings])
+    text = json.dumps([GENERATOR, _digest(source), options, board, foldings])
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
@@ -41,15 +41,19 @@ def _interface(network):
     }
 
 
-def manifest(plan, board, source, top, folder):
-    """Facts about the build of ``plan`` in ``folder``, for JSON; the same input gives the same facts."""
+def manifest(plan, board, source, top, folder, options):
+    """Facts about the build of ``plan`` in ``folder``, for JSON; the same input gives the same facts.
+
+    ``options``: what the model was imported with.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         "generator": GENERATOR,
-        "build_id": f"{build_id(plan, board, source):08x}",
+        "build_id": f"{build_id(plan, board, source, options):08x}",
         "net": plan.network.name,
         "top": top,
         "source": {"name": source.name, "sha256": _digest(source)},
+        "options": options,
         "metadata": plan.network.metadata,
         "board": board,
         "part": boards.part(plan.board),

@@ -14,8 +14,10 @@ import numpy as np
 
 from .bits import BIPOLAR, Values
 
-__all__ = ["Add", "Concat", "Conv", "Flatten", "Join", "Lookup", "Network", "Pool", "Rescale", "Tensor", "Threshold",
-           "TopK", "walk"]
+__all__ = ["MULTIPLIERS", "Add", "Concat", "Conv", "Flatten", "Join", "Lookup", "Network", "Pool", "Rescale", "Tensor",
+           "Threshold", "TopK", "changed", "walk"]
+
+MULTIPLIERS = {"dsp": "yes", "luts": "no"}  # and what Vivado calls that
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,14 @@ class Conv(_Sliding):
         Declared type of the weights: bipolar, ternary, integer or powers of two.
     pad_value : int
         What lies outside the image. 0 is exact for bipolar data, too: a third symbol, which adds nothing.
+    multiplier : str
+        What multiplies, whatever else could: one of :data:`MULTIPLIERS`; empty: what is cheapest.
     """
 
     weights: np.ndarray = None
     weight_values: Values = BIPOLAR
     pad_value: int = 0
+    multiplier: str = ""
 
     @property
     def kernel(self):
@@ -226,6 +231,13 @@ class TopK(_Layer):
     def output(self):
         """Tensor of channel numbers."""
         return Tensor(1, 1, self.k, Values(0, max(1, self.input.channels - 1)))
+
+
+def changed(layers, change):
+    """A chain with ``change(layer)`` in place of every layer, those within branches included."""
+    inner = (replace(layer, branches=tuple(changed(branch, change) for branch in layer.branches))
+             if isinstance(layer, Join) else layer for layer in layers)
+    return tuple(change(layer) for layer in inner)
 
 
 def walk(layers):

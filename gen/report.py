@@ -30,11 +30,15 @@ class Report:
             yield
         self.console.print(f"  {name:<44} {perf_counter() - start:6.1f} s")
 
-    def model(self, network, net):
-        """The model, and what its file says of itself."""
+    def model(self, network, net, powers=None):
+        """The model, and what its file says of itself; ``powers``: bits that its weights were rounded to, if so."""
         claims = ", ".join(f"{name} {value}" for name, value in network.metadata.items())
         self.console.print(f"[bold]{escape(net)}[/]: {network.macs / 1e6:,.1f} million multiply-accumulates a frame"
                            + (f"; the file says: {escape(claims)}" if claims else ""))
+        if powers:
+            self.console.print(f"[yellow]Weights rounded[/] to powers of two of {powers} bits: another network. "
+                               f"Its accuracy: python -m gen.golden --net {escape(net)} --powers {powers}",
+                               soft_wrap=True)
         if network.untrained:
             self.console.print("[bold red]UNTRAINED:[/] the model file says that its weights were never "
                                "trained. The design is real, its answers are not.")
@@ -43,7 +47,7 @@ class Report:
         """Every layer's folding and predicted cost, the bottleneck and the rate."""
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
         for heading in ("layer", "output", "arithmetic"):
-            table.add_column(heading, no_wrap=True)
+            table.add_column(heading, overflow="fold")  # where the terminal is narrow, these lose width, not numbers
         for heading in ("folding", "cycles", "LUT", "BRAM36", "DSP"):
             table.add_column(heading, no_wrap=True, justify="right")
         for stage in plan.stages:

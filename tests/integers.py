@@ -73,7 +73,7 @@ def _random_values(rng):
 
 def _random_weights(rng, shape, source):
     values = _choose(rng, [BIPOLAR, BIPOLAR, BIPOLAR, TERNARY, Values(-8, 7)] + [
-        Powers(count) for count in (1, 3, 7) if 0 in source])
+        Powers(*size) for size in ((1,), (3,), (7,), (3, 2)) if 0 in source])
     if isinstance(values, Powers):
         return random_powers(rng, shape, values), values
     weights = rng.integers(0, values.levels, shape) * values.step + values.lo
@@ -81,8 +81,11 @@ def _random_weights(rng, shape, source):
 
 
 def random_powers(rng, shape, values):
-    """Weights that are 0, or powers of two with a sign."""
-    return rng.choice([0, *(sign << k for k in range(values.count) for sign in (1, -1))], shape)
+    """Weights that are 0, or powers of two with a sign; or sums of several such."""
+    terms = [0, *(sign << k for k in range(values.count) for sign in (1, -1))]
+    if values.terms > 1:
+        terms = [weight for weight in range(values.lo, values.hi + 1) if weight in values]
+    return rng.choice(terms, shape)
 
 
 def random_rescale(rng, name, source):

@@ -8,6 +8,7 @@ from amaranth.sim import Simulator
 from gen.bits import BIPOLAR, Powers, Values, pack
 from gen.hw.lanes import MultiplyLane, ShiftLane, SignLane
 from gen.hw.popcount import XnorLane
+from gen.network import MULTIPLIERS
 
 from .integers import random_powers
 from .streams import PERIOD
@@ -87,7 +88,15 @@ def test_multiply(simd, padded, values, weights):
 
 
 @pytest.mark.parametrize("values", [Values(0, 65535), Values(-32768, 32767), Values(0, 3), Values(-4, 3), Values(0, 1)])
-@pytest.mark.parametrize("powers", [1, 2, 3, 4, 7, 15])
+@pytest.mark.parametrize("powers", [*map(Powers, [1, 2, 3, 4, 7, 15]), Powers(3, 2), Powers(7, 2)], ids=str)
 @pytest.mark.parametrize("simd", [1, 2, 9])
 def test_shift(simd, powers, values):
-    check(ShiftLane(simd, values, Powers(powers)), values, Powers(powers), simd)
+    check(ShiftLane(simd, values, powers), values, powers, simd)
+
+
+@pytest.mark.parametrize("multiplier", MULTIPLIERS)
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("values", [Values(0, 65535), Values(-128, 127), BIPOLAR])
+def test_multipliers_that_were_asked_for(values, padded, multiplier):
+    weights = Values(-32768, 32767)
+    check(MultiplyLane(3, values, weights, padded, multiplier), values, weights, 3, padded=padded)

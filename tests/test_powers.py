@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Weights that are powers of two, and activations of many bits: codes, import, and how far from the float graph."""
 
 import numpy as np
@@ -5,13 +6,16 @@ import pytest
 
 from gen import golden
 from gen.bits import BIPOLAR, Powers, Values, pack
+from gen.errors import UserError
 from gen.hw.lanes import MultiplyLane, ShiftLane, lane_for
+from gen.importers import qonnx
 from gen.importers.rescaling import _OFF
 from gen.network import Conv, Rescale, Tensor
 
 from .graphs import bipolar, chain, imported, node, quant, signs
 from .integers import random_powers
 from .reference import reference
+from .test_core import check
 
 RNG = np.random.default_rng(5)
 
@@ -34,6 +38,59 @@ def test_bits_are_those_of_the_paper():
 def test_fewest_powers():
     assert Powers.holding(np.array([0, 1, -4])) == Powers(3)
     assert Powers.holding(np.array([1, 3])) is None and Powers.holding(np.zeros(3, int)) is None
+
+
+def test_sums_of_two_powers():
+    found = Powers.holding(np.array([0, 1, -3, 6, 7]), 2)
+    assert found == Powers(4, 2) and found.bits == 8 and str(found) == "sums of 2 4-bit powers"
+    assert Powers.holding(np.array([1, 3, 6]), 2) == Powers(3, 2)  # 7 is 8 - 1, but 3 is 2 + 1
+    assert Powers.holding(np.array([11]), 2) is None and 11 not in found and 5 in found and 0 in found
+    weights = np.array([w for w in range(-64, 65) if Powers.holding([w], 2)])
+    assert Powers(7, 2).decode(Powers(7, 2).encode(weights)).tolist() == weights.tolist()
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(16, Powers(4, 2)), (4, Values(-8, 7))])
+def test_two_shifts_where_a_multiplier_would_be_large(bits, kind, tmp_path):
+    """Weights of APoT: sums of two powers, times a scale."""
+    weights = np.float32(RNG.choice([0, 1, 2, 3, 4, 6, -1, -2, -5, -7], (60, 3)))
+    weights[0, 0] = 7
+    model = chain(node("Mul", 2.0), node("Sub", 1.0), quant(2.0 ** (1 - bits), bits), node("Flatten"),
+                  node("MatMul", 0.3 * weights))
+    found = imported(model, tmp_path)
+    assert found.layers[-1].weight_values == kind
+    images = RNG.integers(0, 256, (20, 6, 5, 2), np.uint8)
+    wanted = np.concatenate([reference(model, images[k:k + 1]) for k in range(len(images))])
+    given = golden.run(found, images) * found.scale + found.offset
+    np.testing.assert_allclose(given, wanted.reshape(given.shape), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5])
+def test_rounding_to_the_nearest_power(bits, tmp_path):
+    weights = RNG.normal(0, 0.1, (60, 3)).astype(np.float32)
+    weights[0, 0] = 0.45
+    model = chain(node("Mul", 2.0), node("Sub", 1.0), quant(1 / 8, 4), node("Flatten"), node("MatMul", weights))
+    with pytest.raises(UserError, match=r"MatMul_4 .*the nearest to \S+ is \S+\).*--powers n"):
+        imported(model, tmp_path)
+    (tmp_path / "float.onnx").write_bytes(model.SerializeToString())
+    found = qonnx.load(tmp_path / "float.onnx", powers=bits)
+    count = 2 ** (bits - 1) - 1
+    assert found.layers[-1].weight_values == Powers(count)
+    grid = np.array([0.0, *(sign * 2.0 ** (-1 - k) for k in range(count) for sign in (1, -1))])
+    nearest = grid[np.abs(weights[..., None] - grid).argmin(-1)]
+    order = np.arange(60).reshape(2, 6, 5).transpose(1, 2, 0).ravel()  # the stream has channels last
+    np.testing.assert_array_equal(found.layers[-1].weights[:, :, 0, 0] * 2.0**-count, nearest[order].T)
+
+
+def test_multipliers_in_place_of_shifts(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(network(3).SerializeToString())
+    shifted, multiplied = (qonnx.load(tmp_path / "net.onnx", multiplier=kind) for kind in (None, "dsp"))
+    images = RNG.integers(0, 256, (4, 8, 6, 2), np.uint8)
+    assert (golden.run(shifted, images) == golden.run(multiplied, images)).all()
+    for network_, kind in ((shifted, ShiftLane), (multiplied, MultiplyLane)):
+        for layer in network_.walk():
+            if isinstance(layer, Conv):
+                assert isinstance(lane_for(layer, 2), kind)
+    check(multiplied, 1, lambda images: golden.run(shifted, np.array(images, np.uint8)))
 
 
 def powers(count, *shape):

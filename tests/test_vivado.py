@@ -10,8 +10,9 @@ COMMANDS = ("create_project read_verilog read_mem read_xdc synth_design write_ch
 
 
 @pytest.fixture
-def vivado():
+def vivado(monkeypatch):
     """Tcl interpreter whose Vivado commands only record how they are called."""
+    monkeypatch.chdir(".")  # where the scripts' own cd, which is the whole process', is undone
     tcl = tkinter.Tcl()
     tcl.calls = []
     for name in COMMANDS:

@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 from ..bits import Powers, Values
 from .codes import decoded
 from .counters import select
+from .multiplier import Multiplier
 from .popcount import XnorLane
 
 __all__ = ["MultiplyLane", "ShiftLane", "SignLane", "lane_for"]
@@ -104,13 +105,18 @@ class ShiftLane(wiring.Component):
         self.simd, self.values, self.weights = simd, values, weights
         self.unit_name = f"shift_lane_{simd}_{values.label}_{weights.label}"
         reach = max(-values.lo, values.hi) * weights.hi
-        self.word = Values(min(0, values.lo) * weights.hi, max(0, values.hi) * weights.hi)
+        self.word = Values(min(0, values.lo) * weights.term.hi, max(0, values.hi) * weights.term.hi)
         super().__init__(_ports(simd, values.bits, weights.bits, False, Values(-reach * simd, reach * simd)))
+
+    @property
+    def terms(self):
+        """Shifted activations that are added: one for each power of each weight."""
+        return self.simd * self.weights.terms
 
     @property
     def latency(self):
         """Clocks from ``x`` and ``w`` to ``sum``."""
-        return 1 + _tree_latency(self.simd)
+        return 1 + _tree_latency(self.terms)
 
     def offsets(self, rows):
         """Dot product of each row of weights where ``sum`` totals 0."""
@@ -124,8 +130,8 @@ class ShiftLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        terms = [self._shifted(m, k) for k in range(self.simd)]
-        levels = max(1, (self.simd - 1).bit_length())
+        terms = [self._shifted(m, k) for k in range(self.terms)]
+        levels = max(1, (self.terms - 1).bit_length())
         for level in range(levels):
             domain = m.d.sync if level % 2 or level == levels - 1 else m.d.comb
             terms = [_added(domain, f"{level}_{k}", *terms[2 * k:2 * k + 2]) for k in range((len(terms) + 1) // 2)]
@@ -134,12 +140,12 @@ class ShiftLane(wiring.Component):
         return m
 
     def _shifted(self, m, k):
-        """Activation ``k`` times the size of its weight, whether that is negative, and the product's values.
+        """Activation times power ``k``, whether that is negative, and the product's values.
 
         Of the first one the product itself.
         """
-        x = decoded(self.x.word_select(k, self.values.bits), self.values)
-        code = self.w.word_select(k, self.weights.bits)
+        x = decoded(self.x.word_select(k // self.weights.terms, self.values.bits), self.values)
+        code = self.w.word_select(k, self.weights.term.bits)
         number, negative, word = code[:-1], code[-1], self.word
         if k == 0:
             x, negative = Mux(negative, -x, x), Const(0)
@@ -176,11 +182,15 @@ def _added(domain, name, left, right=None):
 
 
 class MultiplyLane(wiring.Component):
-    """Integer multiply-add for everything else; bipolar operands are decoded to -1 and +1."""
+    """Integer multiply-add for everything else; bipolar operands are decoded to -1 and +1.
 
-    def __init__(self, simd, values, weights, pad):
-        self.simd, self.values, self.weights, self.pads = simd, values, weights, pad
-        self.unit_name = f"multiply_lane_{simd}_{values.label}_{weights.label}" + "_pad" * pad
+    ``multiplier``: what multiplies, one of :data:`gen.network.MULTIPLIERS`; empty: what the synthesis tool chooses.
+    """
+
+    def __init__(self, simd, values, weights, pad, multiplier=""):
+        self.simd, self.values, self.weights, self.pads, self.multiplier = simd, values, weights, pad, multiplier
+        self.unit_name = f"multiply_lane_{simd}_{values.label}_{weights.label}" + "_pad" * pad + (
+            f"_{multiplier}" if multiplier else "")
         corners = [a * b for a in (values.lo, values.hi) for b in (weights.lo, weights.hi)]
         self.word = Values(min(0, *corners), max(0, *corners))
         super().__init__(_ports(simd, values.bits, weights.bits, pad, Values(
@@ -206,14 +216,32 @@ class MultiplyLane(wiring.Component):
 
         terms = []
         for k in range(self.simd):
-            product = Signal(_shape(self.word), name=f"product{k}", reset_less=True)
-            value = (decoded(self.x.word_select(k, self.values.bits), self.values)
-                     * decoded(self.w.word_select(k, self.weights.bits), self.weights))
-            m.d.sync += product.eq(Mux(self.pad, 0, value) if self.pads else value)
-            terms.append(product)
+            x = decoded(self.x.word_select(k, self.values.bits), self.values)
+            x = Mux(self.pad, 0, x) if self.pads else x
+            w = decoded(self.w.word_select(k, self.weights.bits), self.weights)
+            terms.append(self._product(m, x, w, f"product{k}"))
         m.d.comb += self.sum.eq(_tree(m, terms))
 
         return m
+
+    def _product(self, m, x, w, name):
+        """``x * w``, a clock later."""
+        product = Signal(_shape(self.word), name=name, reset_less=True)
+        if not self.multiplier:
+            m.d.sync += product.eq(x * w)
+            return product
+        m.submodules[name] = unit = Multiplier(_signed(m, x, f"{name}_x"), _signed(m, w, f"{name}_w"),
+                                               product.shape(), self.multiplier, name)
+        m.d.comb += product.eq(unit.product)
+        return product
+
+
+def _signed(m, value, name):
+    """``value`` as a signal of signed numbers."""
+    shape = value.shape()
+    result = Signal(signed(shape.width + (not shape.signed)), name=name)
+    m.d.comb += result.eq(value)
+    return result
 
 
 def lane_for(layer, simd):
@@ -226,4 +254,4 @@ def lane_for(layer, simd):
         return SignLane(simd, values)
     if isinstance(weights, Powers):
         return ShiftLane(simd, values, weights)
-    return MultiplyLane(simd, values, weights, third_symbol)
+    return MultiplyLane(simd, values, weights, third_symbol, layer.multiplier)

@@ -83,7 +83,7 @@ def _multiplied(names, node, signal, weights, bias, **window):
     """Emit the convolution."""
     name = names.readable("conv" if node.op == "Conv" else "dense", node.name, weights.origin)
     try:
-        integers, scale, values = integer_weights(weights, powers=0 in signal.tensor.values)
+        integers, scale, values = integer_weights(weights, signal.tensor.values)
         layer = Conv(name, signal.tensor, weights=integers, weight_values=values, **window)
     except WeightError as error:
         raise node.error(str(error)) from None

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..bits import Powers, Values
 from ..errors import UserError
-from ..network import Conv, Flatten, Lookup, Network, Pool, TopK, walk
+from ..network import Conv, Flatten, Lookup, Network, Pool, TopK, changed, walk
 from .chain import elementwise, quantised
 from .choice import arg_max, top_k
 from .elementwise import EVALUATORS
@@ -24,6 +25,7 @@ from .quantisers import GRIDS
 from .shapes import CONSTANTS, MOVES
 from .signal import Signal
 from .thresholds import NotMonotone
+from .weights import rounded
 
 __all__ = ["load"]
 
@@ -40,12 +42,14 @@ _LAYERS = {
     "ReduceMean": reduce_mean,
     "TopK": top_k,
 }
+_ANY = Values(-32768, 32767)
+_PRODUCTS = ("Conv", "Gemm", "MatMul")
 _TAKES_PADS = ("AveragePool", "Conv", "MaxPool")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _SUPPORTED = sorted(EVALUATORS.keys() | MOVES.keys() | CONSTANTS.keys() | _LAYERS.keys() | JOINS.keys())
 
 
-def load(path, name=None):
+def load(path, name=None, powers=None, multiplier=None):
     """Import a model.
 
     Parameters
@@ -54,6 +58,10 @@ def load(path, name=None):
         An ``.onnx`` or ``.onnx.xz`` file: QONNX, one image in, layers in a chain, scores or classes out.
     name : str, optional
         What to call the network; the file's name when not given.
+    powers : int, optional
+        Round all weights that are not binary to powers of two of so many bits, 2 to 5.
+    multiplier : str, optional
+        Multiply by powers of two, too, as if they were any number of 16 bits: one of ``MULTIPLIERS``.
 
     Returns
     -------
@@ -76,9 +84,23 @@ def load(path, name=None):
     tensors = dict(model.constants)
     tensors[model.input_name] = Signal.of_pixels(model.input_shape, 1 if model.input_is_integer else 1 / 255)
     for node in model.nodes:
-        results = _evaluated(names, node, _inputs(node, tensors))
+        inputs = _inputs(node, tensors)
+        if powers and node.op in _PRODUCTS:
+            inputs = [rounded(value, powers) if _weights(value) else value for value in inputs]
+        results = _evaluated(names, node, inputs)
         tensors.update(zip(node.outputs, results, strict=False))
-    return _network(name, model, tensors)
+    network = _network(name, model, tensors)
+    if multiplier:
+        return replace(network, layers=changed(network.layers, lambda layer: _multiplying(layer, multiplier)))
+    return network
+
+
+def _multiplying(layer, multiplier):
+    """A product by a multiplier, unless its weights are binary."""
+    if not isinstance(layer, Conv) or layer.weight_values.bipolar:
+        return layer
+    values = _ANY if isinstance(layer.weight_values, Powers) else layer.weight_values
+    return replace(layer, weight_values=values, multiplier=multiplier)
 
 
 def _check_operators(model):
@@ -97,6 +119,10 @@ def _inputs(node, tensors):
     if unknown:
         raise node.error(f"its input {', '.join(unknown)} is not computed by any node before it")
     return [tensors[name] if name else None for name in node.inputs]
+
+
+def _weights(value):
+    return isinstance(value, Constant) and value.array.ndim > 1
 
 
 def _evaluated(names, node, inputs):

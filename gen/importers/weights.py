@@ -1,29 +1,32 @@
 """Integer weights, found in constants."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..bits import BIPOLAR, Powers, Values
 from .signal import grid_step
 
-__all__ = ["WeightError", "integer_weights"]
+__all__ = ["WeightError", "integer_weights", "rounded"]
 
 _MAX_BITS = 8
 _MAX_POWERS = 15  # of two: what weights of 5 bits choose from
+_MULTIPLIER = 9  # bits of both operands together: beyond, two shifts take less than a multiplier
 
 
 class WeightError(ValueError):
     """Weights that are not small integers times a scale."""
 
 
-def integer_weights(constant, powers=True):
+def integer_weights(constant, activations):
     """Integers, scales and type of weights whose first axis is the outputs.
 
     Parameters
     ----------
     constant : Constant
         Its declared type and scale count; without them both are found from the numbers.
-    powers : bool
-        Whether weights that all are powers of two may become such: what they multiply can be 0.
+    activations : Values
+        What they multiply. Powers of two need a 0 among those.
 
     Returns
     -------
@@ -32,7 +35,8 @@ def integer_weights(constant, powers=True):
     scale : float64 array, shape (outputs,)
         ``integers * scale`` is what the graph multiplies by.
     values : Values or Powers
-        The type: powers of two where these take no more bits than integers, which are at most 8 bits.
+        The type: powers of two where these take no more bits than integers, which are at most 8 bits; sums of two
+        powers where multipliers would be large.
     """
     rows = constant.array.reshape(len(constant.array), -1).astype(np.float64)
     if not np.isfinite(rows).all():
@@ -51,8 +55,9 @@ def integer_weights(constant, powers=True):
             f"weights declared as {values}, but {np.count_nonzero(wrong)} are not, {example:g} for one"
         )
     integers = integers.astype(np.int32)
-    found = Powers.holding(integers) if powers and not values.bipolar else None
-    if found and found.count <= _MAX_POWERS and found.bits <= values.bits:
+    terms = 2 if activations.bits + values.bits >= _MULTIPLIER else 1
+    found = Powers.holding(integers, terms) if 0 in activations and not values.bipolar else None
+    if found and found.count <= _MAX_POWERS and (found.terms > 1 or found.bits <= values.bits):
         values = found
     elif values.bits > _MAX_BITS:
         raise WeightError(f"weights of {values.bits} bits; at most {_MAX_BITS} are supported")
@@ -76,10 +81,39 @@ def _found_scale(rows):
     steps = [_power_step(row) or grid_step(row, most=127) for row in rows]
     if None in steps:
         raise WeightError(
-            f"weights that are not quantised (output {steps.index(None)} holds no small integers times "
-            "a scale); train with quantised weights and export the Quant or BipolarQuant nodes"
+            f"weights that are not quantised (output {steps.index(None)} holds no small integers times a scale, nor "
+            f"up to {_MAX_POWERS} powers of two: {_example(rows[steps.index(None)])}); train with quantised weights "
+            "and export the Quant or BipolarQuant nodes, or have them rounded to powers of two of n bits: --powers n"
         )
     return np.array(steps)
+
+
+def _example(row):
+    """The weight that is farthest from a power of two, and the nearest one."""
+    nearest = _nearest_powers(row, -np.inf)
+    worst = int(np.argmax(np.abs(row - nearest) / np.maximum(np.abs(nearest), 1e-300)))
+    return f"the nearest to {row[worst]:g} is {nearest[worst]:g}"
+
+
+def _nearest_powers(numbers, least):
+    """The power of two, 2 ** ``least`` or more, or 0, that is nearest to each number."""
+    size = np.abs(numbers)
+    power = np.maximum(np.floor(np.log2(np.maximum(size, 1e-300) * 4 / 3)), least)
+    return np.sign(numbers) * np.where(size < 2.0 ** (power - 1), 0, 2.0**power)
+
+
+def rounded(constant, bits):
+    """The powers of two of ``bits`` bits (and 0) that are nearest to weights, the largest of them to the largest.
+
+    Binary weights stay as they are.
+    """
+    largest = np.abs(constant.array).max()
+    if not np.isfinite(largest) or not largest or (constant.values is not None and constant.values.bipolar):
+        return constant
+    count = max(1, 2 ** (bits - 1) - 1)
+    top = np.log2(_nearest_powers(largest.astype(np.float64), -np.inf))
+    array = np.clip(_nearest_powers(constant.array.astype(np.float64), top - count + 1), -(2.0**top), 2.0**top)
+    return replace(constant, array=array.astype(np.float32), scale=None, values=None)
 
 
 def _power_step(numbers):
