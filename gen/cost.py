@@ -12,6 +12,7 @@ from math import ceil, expm1, lcm, log1p
 
 import numpy as np
 
+from .bits import Values
 from .buffers import least_rows
 from .hw.lanes import MultiplyLane, ShiftLane, SignLane, lane_for
 from .hw.memory import in_blocks
@@ -82,7 +83,8 @@ def _distinct(words, bits):
     ``words``: (depth, items) codes of ``bits`` bits.
     """
     columns = (words[:, :, None] >> np.arange(bits) & 1).reshape(len(words), -1).astype(np.uint8)
-    return len({column.tobytes() for column in columns.T if column.min() < column.max()})
+    packed = np.packbits(columns[:, columns.min(0) < columns.max(0)], axis=0)
+    return len({column.tobytes() for column in packed.T})
 
 
 def _rom(width, depth, distinct=None):
@@ -144,7 +146,7 @@ def _lane(layer, simd):
             cost += _tree(lane.terms, bits + 1)
             cost += Resources(lut=x + 1)  # the first one's sign
         case MultiplyLane():
-            x, w = (max(2, values.bits) for values in (lane.values, lane.weights))
+            x, w = (max(2, Values(values.lo, values.hi).bits) for values in (lane.values, lane.weights))
             dsp = lane.multiplier == "dsp" or (not lane.multiplier and x + w >= DSP_BITS)
             luts = 0 if dsp or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
             cost = Resources(lut=luts, ff=bits, dsp=dsp) * simd + _tree(simd, bits)
@@ -229,11 +231,13 @@ def _threshold(layer, lanes, conv=None, lane=None):
     return memories + Resources(ff=kept) + _control("threshold", 1, compared)
 
 
-def _rescale(layer, lanes, conv=None, lane=None):
-    """Rescaling alone, or after the ``lane`` of a convolution."""
+@cache
+def _rescale(layer, lanes, conv=None, gain=1):
+    """Rescaling alone, or after the lane of a convolution: all of the same ``gain`` count alike."""
+    lane = lane_for(conv, gain) if conv else None
     source = lane.total(conv) if conv else layer.input.values
     offsets = np.array(lane.offsets(conv.weights.reshape(len(conv.weights), -1))) if conv else 0
-    unit = RescaleUnit(layer.factor * (lane.gain if lane else 1), layer.addend + offsets * layer.factor, layer.shift,
+    unit = RescaleUnit(layer.factor * gain, layer.addend + offsets * layer.factor, layer.shift,
                        source=source, values=layer.values, lanes=lanes, file="")
     words = unit.words()
     wide = unit.product.bits + 1
@@ -345,7 +349,7 @@ def _after(layer, threshold, lane, pe):
         case None:
             return {"offset": _offset(layer, lane, pe)}
         case Rescale():
-            return {"rescale": _rescale(threshold, pe, layer, lane)}
+            return {"rescale": _rescale(threshold, pe, layer, lane.gain)}
     return {"threshold": _threshold(threshold, pe, layer, lane)}
 
 

@@ -97,6 +97,6 @@ def test_shift(simd, powers, values):
 @pytest.mark.parametrize("multiplier", MULTIPLIERS)
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("values", [Values(0, 65535), Values(-128, 127), BIPOLAR])
-def test_multipliers_that_were_asked_for(values, padded, multiplier):
-    weights = Values(-32768, 32767)
+@pytest.mark.parametrize("weights", [Values(-32768, 32767), Powers(3), Powers(4, 2)], ids=str)
+def test_multipliers_that_were_asked_for(values, weights, padded, multiplier):
     check(MultiplyLane(3, values, weights, padded, multiplier), values, weights, 3, padded=padded)

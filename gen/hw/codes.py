@@ -2,11 +2,18 @@
 
 from amaranth import *
 
+from ..bits import Powers
+from .counters import select
+
 __all__ = ["decoded", "encoded"]
 
 
 def decoded(code, values):
-    """The number that ``code`` stands for; a bipolar one is -1 or +1."""
+    """The number that ``code`` stands for; a bipolar one is -1 or +1, one of powers their sum."""
+    if isinstance(values, Powers):
+        terms = (code.word_select(k, values.term.bits) for k in range(values.terms))
+        sizes = [0, *(1 << power for power in range(values.count))]
+        return sum(Mux(term[-1], -size, size) for term in terms for size in [select(map(C, sizes), term[:-1])])
     if values.bipolar:
         return Mux(code, C(1, signed(2)), C(-1, signed(2)))
     return code.as_signed() if values.signed else code

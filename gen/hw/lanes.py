@@ -252,6 +252,6 @@ def lane_for(layer, simd):
         return XnorLane(simd, third_symbol)
     if weights.bipolar and 0 in values:
         return SignLane(simd, values)
-    if isinstance(weights, Powers):
+    if isinstance(weights, Powers) and not layer.multiplier:
         return ShiftLane(simd, values, weights)
     return MultiplyLane(simd, values, weights, third_symbol, layer.multiplier)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bits import Powers, Values
 from ..errors import UserError
 from ..network import Conv, Flatten, Lookup, Network, Pool, TopK, changed, walk
 from .chain import elementwise, quantised
@@ -42,7 +41,6 @@ _LAYERS = {
     "ReduceMean": reduce_mean,
     "TopK": top_k,
 }
-_ANY = Values(-32768, 32767)
 _PRODUCTS = ("Conv", "Gemm", "MatMul")
 _TAKES_PADS = ("AveragePool", "Conv", "MaxPool")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -61,7 +59,7 @@ def load(path, name=None, powers=None, multiplier=None):
     powers : int, optional
         Round all weights that are not binary to powers of two of so many bits, 2 to 5.
     multiplier : str, optional
-        Multiply by powers of two, too, as if they were any number of 16 bits: one of ``MULTIPLIERS``.
+        Multiply by powers of two, too, rather than shift: one of ``MULTIPLIERS``.
 
     Returns
     -------
@@ -99,8 +97,7 @@ def _multiplying(layer, multiplier):
     """A product by a multiplier, unless its weights are binary."""
     if not isinstance(layer, Conv) or layer.weight_values.bipolar:
         return layer
-    values = _ANY if isinstance(layer.weight_values, Powers) else layer.weight_values
-    return replace(layer, weight_values=values, multiplier=multiplier)
+    return replace(layer, multiplier=multiplier)
 
 
 def _check_operators(model):
