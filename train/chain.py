@@ -16,7 +16,7 @@ from train.tensor_quant import Injector
 
 __all__ = ["Chain", "Grown", "Residual", "TensorNorm"]
 
-_WORD = re.compile(r"(\d*)(MP|AP|[CLKNRG]?)(\d*)(?:s(\d+))?(?:p(\d+))?(b?)")
+_WORD = re.compile(r"(\d*)(MP|AP|[CLKNRG]?)(\d*)(?:s(\d+))?(?:p(\d+))?")
 
 
 class Pixel(Injector, ActQuantSolver):
@@ -97,6 +97,7 @@ class Chain:
     def __init__(self, shape, padding, quantizer, stack=1):
         self.channels, self.height, self.width = shape
         self.padding, self.quantizer = padding, quantizer
+        self.activation = "relu" if quantizer.rectified else "sign"
         self.layers = OrderedDict()
         self.stack, self.index, self.denses = stack, 0, 0
 
@@ -108,7 +109,7 @@ class Chain:
 
     def add(self, word, last=False):
         """Add what ``word`` asks for; the last one gives scores."""
-        outputs, kind, size, stride, padding, binary = _WORD.fullmatch(word).groups()
+        outputs, kind, size, stride, padding = _WORD.fullmatch(word).groups()
         outputs, size, stride, padding = (int(text) if text else None for text in (outputs, size, stride, padding))
         if not kind:
             self._dense(outputs, last)
@@ -119,24 +120,22 @@ class Chain:
         elif kind == "G":
             self._grow(outputs, size)
         else:
-            real = self.quantizer.activation is nn.ReLU
-            quantizer = quantizers.find("ste") if binary and not real else self.quantizer
-            self._layer(kind, outputs, size, stride or 1, padding, quantizer)
+            self._layer(kind, outputs, size, stride or 1, padding)
 
-    def _layer(self, kind, outputs, size, stride, padding, quantizer):
+    def _layer(self, kind, outputs, size, stride, padding):
         number = self._numbered()
         if kind != "N":
             padding = self.padding * (size > 1) if padding is None else padding
             self.layers[f"conv{number}"] = qnn.QuantConv2d(
-                self.channels, outputs, size, stride, padding, bias=False, weight_quant=quantizer.weights())
+                self.channels, outputs, size, stride, padding, bias=False, weight_quant=self.quantizer.weights())
             self.channels = outputs
             self._slide(size, stride, padding)
         if kind != "K":
             self.layers[f"norm{number}"] = Norm2d(self.channels, eps=1e-4)
         if kind in "CN":
-            self.layers[f"{_kind(quantizer)}{number}"] = quantizer.activate()
+            self.layers[f"{self.activation}{number}"] = self.quantizer.activate()
         else:
-            self.layers[f"fixed{number}"] = quantizer.branch()
+            self.layers[f"fixed{number}"] = self.quantizer.branch()
 
     def _residual(self, outputs, size, stride):
         if stride > 1:
@@ -146,7 +145,7 @@ class Chain:
         straight = stride == 1 and outputs == self.channels
         shortcut = self._inside() if straight else self._inside(f"{outputs}L1s{stride}")
         self.layers[f"block{number}"] = Residual(nn.Sequential(body.layers), nn.Sequential(shortcut.layers))
-        self.layers[f"{_kind(self.quantizer)}{number}"] = self.quantizer.activate()
+        self.layers[f"{self.activation}{number}"] = self.quantizer.activate()
         self.channels, self.height, self.width = body.channels, body.height, body.width
 
     def _grow(self, outputs, size):
@@ -182,7 +181,7 @@ class Chain:
             self.layers["scores"] = TensorNorm()
         else:
             self.layers[f"{name}_norm"] = Norm1d(outputs, eps=1e-4)
-            self.layers[f"{name}_{_kind(self.quantizer)}"] = self.quantizer.activate()
+            self.layers[f"{name}_{self.activation}"] = self.quantizer.activate()
 
     def _flatten(self):
         self.layers["flatten"] = nn.Flatten()
@@ -197,7 +196,3 @@ class Chain:
         """The shape after a window."""
         self.height, self.width = (
             (length + 2 * padding - size) // stride + 1 for length in (self.height, self.width))
-
-
-def _kind(quantizer):
-    return "relu" if quantizer.rectified else "sign"

@@ -90,7 +90,7 @@ def _name(graph, modules):
 
 
 def _bare(graph, quantisers):
-    """Remove ``quantisers`` of ready weights; they have kept the exporter from multiplying BatchNorm into the weights."""
+    """Remove ``quantisers`` of ready weights; they kept the exporter from multiplying BatchNorm into the weights."""
     for quant in [node for node in graph.node if node.name in quantisers]:
         for node in graph.node:
             node.input[:] = [quant.input[0] if name == quant.output[0] else name for name in node.input]

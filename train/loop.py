@@ -170,7 +170,7 @@ def accuracy(model, images):
 
 
 def calibrate(model, images, batch=100):
-    """Set BatchNorm statistics to their average over batches of `images`, ranges to their largest; weights untouched."""
+    """Set BatchNorm statistics to their average over batches of `images`, ranges to the widest; weights untouched."""
     norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -43,8 +43,8 @@ class Net(NamedTuple):
         Zeros around the input of every convolution but 1x1 ones; they are 0, neither -1 nor +1.
     layers
         ``64C3`` is a 3x3 convolution to 64 channels with BatchNorm and activation, ``64C3s2`` one with a stride,
-        ``64C3p1`` one with a padding of its own, ``64C3b`` one of signs in a network of others; ``64L3`` is without
-        activation, ``64K3`` also without BatchNorm, ``N`` the two alone. ``MP2`` is a 2x2 max-pool, ``AP2`` an average,
+        ``64C3p1`` one with a padding of its own; ``64L3`` is without activation, ``64K3`` also without
+        BatchNorm, ``N`` the two alone. ``MP2`` is a 2x2 max-pool, ``AP2`` an average,
         with the same stride unless it is told (``MP3s2``). ``64R3`` is a residual block of two 3x3 convolutions,
         ``12G3`` adds 12 channels as a DenseNet does, through a bottleneck of 48. A bare number is a dense layer. The
         last layer with a number of outputs gives the classes' scores, and gives way to the number that `build` is told.
@@ -112,6 +112,7 @@ NETS = {
     "resnet20": Net("cifar10", 1, _resnet(3), "powers-resnet"),
     "resnet110": Net("cifar10", 1, _resnet(18), "powers-resnet"),
     "densenet100": Net("cifar10", 1, _densenet(16, 12), "powers-densenet"),
+    "densenet22": Net("cifar10", 1, _densenet(3, 4), "powers-densenet"),
     "alexnet": Net("", 1, "64C11s4p2 MP3s2 192C5p2 MP3s2 384C3 384C3 256C3 MP3s2 4096 4096 1000", "powers",
                    (224, 224, 3)),
 }

@@ -1,19 +1,20 @@
 """Weights of n bits that are 0 or a signed power of two: a product is a shift.
 
 After n-BQ-NN of Chen, Liu, Liu and Zeng (IEEE TNNLS, 2020). With r = 2^(n-1) - 1 the magnitudes are 0, 2^-(r-1), ...,
-1/2, 1; of one bit 1 alone, a plain sign. A weight of magnitude D_(i+1) <= m < D_i becomes 2^-i with its
-sign, and 0 below D_r. There is no scale factor: the BatchNorm that follows absorbs it.
+1/2, 1; of one bit 1 alone, a plain sign. A weight of magnitude D_(i+1) <= m < D_i becomes 2^-i with its sign, and
+0 below D_r (eq. 4 and 5). There is no scale factor: the BatchNorm that follows absorbs it.
 
-The authors' thresholds of three bits are 0.14, 0.07 and 0.02 times the largest weight. Those of other widths are our own
-reconstruction: halved each step, the last one times 4/7 more; or the same row of thresholds in another measure, one for
-a layer, with which the quantised weights have the variance of the real ones, which the paper gives as the principle.
+The authors' thresholds of three bits are 0.14, 0.07 and 0.02 times the largest weight. Those of other widths are our
+own reconstruction: halved each step, the last one times 4/7 more; or the same row of thresholds in another measure, one
+for a layer, with which the quantised weights have the variance of the real ones, which the paper gives as the principle
+(eq. 18).
 """
 
 import torch
 
 from train.tensor_quant import TensorQuant, signs
 
-__all__ = ["THRESHOLDS", "PowerOfTwo", "levels", "thresholds"]
+__all__ = ["THRESHOLDS", "PowerOfTwo", "Rounded", "levels", "thresholds"]
 
 
 def levels(bits):
@@ -47,7 +48,7 @@ THRESHOLDS = {"largest": largest, "variance": variance}
 
 
 class PowerOfTwo(TensorQuant):
-    """Powers of two q(w); in training (1 - a) q(w) + a w, whose gradient is a, with a from 1/2 to 0."""
+    """Powers of two q(w); in training (1 - a) q(w) + a w (eq. 14), whose gradient is a, with a from 1/2 to 0."""
 
     def __init__(self, bits, rule):
         super().__init__()
@@ -71,3 +72,11 @@ class PowerOfTwo(TensorQuant):
 
     def quantise(self, w):
         return self.a * w + (1 - self.a) * self.rounded(w) if self.training else self.rounded(w)
+
+
+class Rounded(PowerOfTwo):
+    """Direct rounding, to compare with: q(w) in training, too, whose gradient is 0, so that weights never change."""
+
+    def anneal(self, progress):
+        """Leave nothing of the real weights."""
+        self.a.zero_()

@@ -17,8 +17,9 @@ weights of more values, and rectified activations in fixed point.
 | bayes | BayesBiNN, Meng et al. 2020: odds for each weight, relaxed samples (here with the recipe's optimiser) |
 | real | none: real weights, rectified activations; for teachers and to start from, cannot be exported |
 | ubq | our reconstruction of UBQ, Trusov et al. 2024 (only its abstract is public): soft where uncertain |
-| ternary | Ternary weight networks, Li and Liu 2016: 0 below 0.7 of the mean magnitude, else sign times one scale a layer |
+| ternary | Ternary weight networks, Li and Liu 2016: 0 below 0.7 of the mean magnitude, else sign times a scale |
 | pow2 | n-BQ-NN, Chen et al. 2020: 0 and powers of two, see `train.powers` |
+| rounded | direct rounding to the same, which that paper compares with: weights stay where they began |
 """
 
 import math
@@ -31,7 +32,7 @@ from torch import nn
 
 from gen.errors import UserError
 from train.fixed import FixedPoint, fixed_point
-from train.powers import PowerOfTwo
+from train.powers import PowerOfTwo, Rounded
 from train.tensor_quant import Injector, TensorQuant, signs, through
 
 __all__ = ["QUANTIZERS", "Quantizer", "anneal", "find", "observe", "of", "uncertain"]
@@ -180,7 +181,7 @@ class Real(TensorQuant):
 
 
 class Ternary(TensorQuant):
-    """``a sign(w)`` where \\|w\\| > 0.7 mean \\|w\\|, a the mean of \\|w\\| there, else 0; gradient passed straight through."""
+    """``a sign(w)`` where \\|w\\| > 0.7 mean \\|w\\|, a the mean of \\|w\\| there, else 0; passes the gradient on."""
 
     def quantise(self, w):
         sizes = w.detach().abs()
@@ -283,6 +284,7 @@ QUANTIZERS = {
     "ubq": Quantizer(UncertainSign, UncertainSign),
     "ternary": Quantizer(Ternary, FixedPoint),
     "pow2": Quantizer(PowerOfTwo, FixedPoint),
+    "rounded": Quantizer(Rounded, FixedPoint),
 }
 
 

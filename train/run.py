@@ -35,7 +35,7 @@ def main(
         str, typer.Option(help=f"One of {', '.join(data.DATASETS)}, or a folder with a sub-folder of pictures for each "
                                "class. Default: the network's own.")
     ] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/<net>-<recipe><bits>-<seed>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NET-RECIPE[BITS]-SEED.")] = None,
     data_folder: Annotated[
         Path | None, typer.Option("--data", help="Folder of the data sets; or set BNN_DATA.")
     ] = None,
@@ -61,7 +61,7 @@ def main(
         spec = nets.find(net)
         recipe = recipe or spec.recipe or ("powers" if bits else "quick")
         settings = recipes.load(recipe, seed=seed, bits=bits, epochs=epochs, batch=batch, bfloat16=bfloat16)
-        if bits and settings.quantiser != "pow2":
+        if bits and settings.quantiser not in ("pow2", "rounded"):
             raise UserError(f"--bits is for power-of-two weights, but recipe {recipe} has quantiser "
                             f"{settings.quantiser}; choose --recipe powers")
         dataset = dataset or spec.dataset
@@ -81,7 +81,8 @@ def main(
         report = {
             "net": net, "dataset": _name_of(dataset), "classes": classes, "trained": trained,
             "recipe": asdict(settings), "seed": seed, "machine": machine(device),
-            "command": _command(net, recipe, bits, dataset, seed, epochs, batch, start_folder, bfloat16, calibrate_only),
+            "command": _command(
+                net, recipe, bits, dataset, seed, epochs, batch, start_folder, bfloat16, calibrate_only),
         }  # fmt: skip
         if start_folder:
             start.start(model, start.full_precision(start_folder, net, len(classes), device))
