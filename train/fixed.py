@@ -26,8 +26,8 @@ class FixedPoint(TensorQuant):
     def step(self):
         """What the last bit is worth."""
         needed = self.largest.clamp_min(2.0**-20) / self.most
-        mantissa, _ = torch.frexp(needed)
-        return needed / mantissa
+        mantissa, _ = torch.frexp(needed)  # 1/2 of a power of two, else between 1/2 and 1
+        return torch.where(mantissa == 0.5, needed, needed / mantissa)
 
     def forward(self, x):
         """Return the fixed-point ``x``, its step, zero point 0 and its bits."""
