@@ -13,7 +13,7 @@ from train.chain import Grown, Residual, TensorNorm
 from train.fixed import FixedPoint
 from train.powers import PowerOfTwo
 
-__all__ = ["Affine", "deployed", "divide"]
+__all__ = ["Affine", "deployed"]
 
 
 class Affine(nn.Module):
@@ -65,7 +65,7 @@ def deployed(model, net):
             result.set_submodule(name, copy.deepcopy(layer))
         elif isinstance(layer, _BatchNorm | FixedPoint):
             result.get_submodule(name).load_state_dict(layer.state_dict())
-    divide(result, scales)
+    _divide(result, scales)
     return result
 
 
@@ -87,7 +87,7 @@ def _scores(norm, classes):
 
 
 @torch.no_grad()
-def divide(module, scales, scale=None):
+def _divide(module, scales, scale=None):
     """Divide weights, and let what follows undo it: the same scores, in training, too (but for BatchNorm's epsilon).
 
     Parameters
@@ -109,17 +109,17 @@ def divide(module, scales, scale=None):
         module.weight.div_(scales[module].view(shape))
         return scales[module]
     if isinstance(module, Residual):
-        divide(module.body, scales, scale)
-        divide(module.shortcut, scales, scale)
+        _divide(module.body, scales, scale)
+        _divide(module.shortcut, scales, scale)
         return scale
     if isinstance(module, Grown):
-        return torch.cat([scale, divide(module.body, scales, scale)])
+        return torch.cat([scale, _divide(module.body, scales, scale)])
     if isinstance(module, nn.Sequential):
         for name, child in module.named_children():
             if isinstance(child, qnn.QuantIdentity) and scale is not None and (scale != 1).any():
                 setattr(module, name, nn.Sequential(Affine(scale, torch.zeros_like(scale)), child))
                 scale = torch.ones_like(scale)
-            scale = divide(child, scales, scale)
+            scale = _divide(child, scales, scale)
     elif isinstance(module, Affine):
         module.scale.mul_(scale)
         return torch.ones_like(scale)

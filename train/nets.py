@@ -162,7 +162,7 @@ def build(net, quantiser="ste", classes=None):
     model = nn.Sequential(chain.layers)
     model.quantizer = quantizer
     for weight in binary_weights(model):
-        nn.init.uniform_(weight, -1, 1)
+        nn.init.kaiming_normal_(weight) if quantizer.rectified else nn.init.uniform_(weight, -1, 1)
     return model
 
 

@@ -6,8 +6,8 @@ After n-BQ-NN of Chen, Liu, Liu and Zeng (IEEE TNNLS, 2020). With r = 2^(n-1) - 
 
 The authors' thresholds of three bits are 0.14, 0.07 and 0.02 times the largest weight. Those of other widths are our
 own reconstruction: halved each step, the last one times 4/7 more; or the same row of thresholds in another measure, one
-for a layer, with which the quantised weights have the variance of the real ones, which the paper gives as the principle
-(eq. 18).
+for a layer, with which the quantised weights have the variance of the real ones, in units of the largest, which the
+paper gives as the principle (eq. 18).
 """
 
 import torch
@@ -15,6 +15,9 @@ import torch
 from train.tensor_quant import TensorQuant, signs
 
 __all__ = ["THRESHOLDS", "PowerOfTwo", "Rounded", "levels", "thresholds"]
+
+THRESHOLDS = "largest", "variance"
+LARGEST = 0.14  # the authors' D_1, relative to the largest weight
 
 
 def levels(bits):
@@ -28,31 +31,20 @@ def thresholds(bits):
     return [row[0] * 4 / 7, *row[1:]] if row else []
 
 
-def largest(w, _):
-    """0.14 of the largest weight."""
-    return 0.14 * w.abs().amax()
-
-
-def variance(w, quantised):
-    """That D_1 with which ``quantised(D_1)`` has the variance of ``w``, by bisection."""
-    wanted, low = w.var(correction=0), torch.zeros_like(w[(0,) * w.dim()])
-    high = low + 1.75  # no weight gets a larger magnitude than its own
-    for _ in range(20):
-        middle = (low + high) / 2
-        more = quantised(middle).var(correction=0) > wanted
-        low, high = torch.where(more, middle, low), torch.where(more, high, middle)
-    return high
-
-
-THRESHOLDS = {"largest": largest, "variance": variance}
-
-
 class PowerOfTwo(TensorQuant):
-    """Powers of two q(w); in training (1 - a) q(w) + a w (eq. 14), whose gradient is a, with a from 1/2 to 0."""
+    """Powers of two q(w); in training (1 - a) q(w) + a w (eq. 14), whose gradient is a, with a from 1/2 to 0.
+
+    Parameters
+    ----------
+    bits : int
+        Of a weight, 1 to 5.
+    rule : str
+        What decides D_1, one of `THRESHOLDS`.
+    """
 
     def __init__(self, bits, rule):
         super().__init__()
-        self.reach = THRESHOLDS[rule]
+        self.rule = rule
         for name, row in (("levels", levels(bits)), ("thresholds", thresholds(bits))):
             self.register_buffer(name, torch.tensor(row), persistent=False)
         self.register_buffer("a", torch.tensor(0.5), persistent=False)
@@ -63,12 +55,26 @@ class PowerOfTwo(TensorQuant):
 
     @torch.no_grad()
     def rounded(self, w):
-        """Return q(w)."""
-        return self._rounded(w, self.reach(w, lambda reach: self._rounded(w, reach)))
+        """Return q(w): always by float32, so that no weight changes with the precision of what it is used in."""
+        sizes = w.float().abs().contiguous()
+        sizes = sizes / sizes.amax().clamp_min(1e-30)
+        magnitudes = self._magnitudes(sizes, LARGEST if self.rule == "largest" else self._keeping_variance(w, sizes))
+        return (signs(w) * magnitudes + 0.0).to(w.dtype)  # no -0
 
-    def _rounded(self, w, reach):
-        places = torch.bucketize(w.abs().contiguous(), self.thresholds * reach, right=True)
-        return signs(w) * self.levels[places] + 0.0  # no -0
+    def _magnitudes(self, sizes, first):
+        """Powers of two of weights of these ``sizes``, relative to the largest, if D_1 is ``first``."""
+        return self.levels.float()[torch.bucketize(sizes, self.thresholds.float() * first, right=True)]
+
+    def _keeping_variance(self, w, sizes):
+        """That D_1 with which q(w) has the variance of w, relative to the largest; by bisection."""
+        sign = signs(w).float()
+        wanted, low = (sign * sizes).var(), torch.zeros_like(sizes.amax())
+        high = low + 7 / 4  # no weight gets a larger magnitude than its own
+        for _ in range(20):
+            middle = (low + high) / 2
+            more = (sign * self._magnitudes(sizes, middle)).var() > wanted
+            low, high = torch.where(more, middle, low), torch.where(more, high, middle)
+        return high
 
     def quantise(self, w):
         return self.a * w + (1 - self.a) * self.rounded(w) if self.training else self.rounded(w)

@@ -228,7 +228,7 @@ class Quantizer(NamedTuple):
     bits
         Of power-of-two weights.
     thresholds
-        A key of `train.powers.THRESHOLDS`.
+        One of `train.powers.THRESHOLDS`.
     act_bits
         Of activations in fixed point.
     """

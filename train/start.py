@@ -1,12 +1,9 @@
 """Training that begins with the weights of a full-precision network, which few bits then fine-tune."""
 
-import copy
-
 import torch
 
 from gen.errors import UserError
 from train import loop, nets
-from train.deploy import divide
 
 __all__ = ["full_precision", "start"]
 
@@ -33,8 +30,5 @@ def full_precision(folder, net, classes, device):
 
 @torch.no_grad()
 def start(model, full):
-    """Take over the weights of ``full``, each layer's divided by its largest magnitude, which BatchNorm undoes."""
-    full = copy.deepcopy(full)
-    layers = nets.binary_layers(full).values()
-    divide(full, {layer: layer.weight.abs().amax().expand(len(layer.weight)).clone() for layer in layers})
+    """Take over the weights of ``full``, and what its BatchNorms have learnt."""
     model.load_state_dict(full.state_dict(), strict=False)  # whose activations have no ranges

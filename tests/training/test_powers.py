@@ -154,13 +154,12 @@ def test_learns(tiny, name):
 
 @pytest.mark.parametrize("words", [words for words, _ in SMALL.values()], ids=SMALL)
 def test_starts_from_full_precision(small, words):
-    """The scores are the same in full precision, though weights are divided by the largest of their layer."""
+    """With real weights the scores are the same, but for the fixed point of activations."""
     images = stripes(40)
     full = small(words, "real", images)
     model = nets.build("small", quantizers.find("pow2")._replace(weight=quantizers.Real))
     start.start(model, full)
     loop.calibrate(model, images)
-    assert all(weight.abs().amax() == 1 for weight in nets.binary_weights(model))
     scores = [loop.predict(net.double(), images.pixels, torch.float64) for net in (full, model)]
     assert torch.allclose(*scores, atol=0.02)
 

@@ -47,7 +47,7 @@ class Recipe:
     bits : int
         Of power-of-two weights.
     thresholds : str
-        Which real weight becomes which power of two, a key of `train.powers.THRESHOLDS`.
+        Which real weight becomes which power of two, one of `train.powers.THRESHOLDS`.
     act_bits : int
         Of activations in fixed point.
     start : str
