@@ -127,9 +127,9 @@ def agreement(model, plain, net, test, device):
     Returns
     -------
     dict
-        ``accuracy`` and ``golden_accuracy`` in %, ``disagreements``: how many images' scores differ (of activations in
-        fixed point, which the golden model rescales within 3/4 of a step: by more than 0.01), and ``confusion``: images
-        by true class and by the golden model's answer.
+        ``tested``, the number of images; ``accuracy`` and ``golden_accuracy`` in %; ``disagreements``: how many images'
+        scores differ (of activations in fixed point, which the golden model rescales within 3/4 of a step: by more
+        than 0.01); and ``confusion``: images by true class and by the golden model's answer.
     """
     pixels, labels = loop.Images.of(*test, device)
     # In float32 sums of fixed-point numbers are rounded, and a GPU's convolutions may round even those of signs.
@@ -146,7 +146,7 @@ def agreement(model, plain, net, test, device):
     np.add.at(confusion, (labels, integers.argmax(1)), 1)
     near = 1e-2 if model.quantizer.rectified else 1e-4
     different = int((~np.isclose(scores, integers, rtol=1e-4, atol=near)).any(1).sum())
-    return {"accuracy": accuracy[0], "golden_accuracy": accuracy[1], "disagreements": different,
+    return {"tested": len(labels), "accuracy": accuracy[0], "golden_accuracy": accuracy[1], "disagreements": different,
             "confusion": confusion.tolist()}
 
 
