@@ -5,7 +5,8 @@ BOARD  ?= zcu102
 FRAMES ?= 10
 SIM    ?= verilator
 WAVES  ?=
-RECIPE ?= quick
+RECIPE ?=
+BITS   ?=
 DATA   ?=
 ARGS   ?=
 export NET BOARD
@@ -23,7 +24,8 @@ help:
 	@echo "                                   NET is a name or path/to/model.onnx; ARGS=\"--target-fps 20000\" and so on"
 	@echo "make sim FRAMES=$(FRAMES) SIM=$(SIM)     simulate that build against the golden model; SIM=icarus, WAVES=1"
 	@echo "make synth                         what Yosys makes of that build, beside the prediction"
-	@echo "make train RECIPE=$(RECIPE) DATA=DIR    train NET by a recipe into runs/; resumes where it stopped"
+	@echo "make train RECIPE=best DATA=DIR     train NET into runs/, by its own recipe if none is given; resumes where it stopped"
+	@echo "make train NET=tbqnn BITS=3        train power-of-two weights of so many bits"
 	@echo "make test                          the whole test suite"
 	@echo "make bench                         measure what the project promises; bench-lanes, bench-train: of arithmetic, training"
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
@@ -38,7 +40,7 @@ synth: $(VENV)/.gen
 	@$(RUN) -m gen.synth --net "$$NET" --board "$$BOARD" $(ARGS)
 
 train: $(VENV)/.all
-	@$(RUN) -m train.run --net "$$NET" --recipe "$(RECIPE)" $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@$(RUN) -m train.run --net "$$NET" $(if $(RECIPE),--recipe "$(RECIPE)") $(if $(BITS),--bits "$(BITS)") $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: $(VENV)/.all
 	$(RUN) -m pytest -n $(JOBS) $(ARGS)

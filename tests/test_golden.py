@@ -16,7 +16,7 @@ from gen import golden, zoo
 from gen.bits import BYTE, Values
 from gen.errors import UserError
 from gen.importers.qonnx import load
-from gen.network import Conv, Flatten, Network, Pool, Tensor, Threshold, TopK
+from gen.network import Conv, Flatten, Network, Pool, Rescale, Tensor, Threshold, TopK
 from tests import integers
 from tests.graphs import imported
 from tests.random_networks import random_network
@@ -249,7 +249,9 @@ def test_zoo_network_agrees_with_the_reference_executor_on_real_images(name):
     images = load_images(network.metadata["dataset"], "test", DATA)[0][:12]
     wanted = np.concatenate([reference(model, image[None]) for image in images])
     given = golden.run(network, images) * network.scale + network.offset
-    np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5)
+    # Rescaled activations are within 3/4 of a step of the graph's.
+    within = 0.01 if any(isinstance(layer, Rescale) for layer in network.walk()) else 1e-5
+    np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=within)
     assert np.array_equal(given.argmax(1), wanted.argmax(1))
 
 

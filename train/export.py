@@ -1,4 +1,4 @@
-"""From a trained network to the QONNX file that ships: weights already +-1, shapes inferred."""
+"""From a trained network to the QONNX file that ships: weights as they are executed, shapes inferred."""
 
 import ast
 import copy
@@ -17,8 +17,8 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.general import GiveReadableTensorNames
 from qonnx.util.cleanup import cleanup_model
 
-from train.data import DATASETS
-from train.nets import NETS, binary_weights
+from train.nets import NETS, binary_layers
+from train.quantizers import Real
 
 # Four bytes a weight, of which one bit is news: contexts are the position in the word.
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 2, "pb": 2}]
@@ -28,7 +28,7 @@ def to_qonnx(model, net, metadata):
     """Export a network of `train.nets` as QONNX.
 
     The graph takes float images `(1, C, H, W)` in [0, 1] and gives `(1, classes)` scores. Latent
-    weights stay behind: initialisers hold +1 and -1. Layers carry the names of `train.nets`.
+    weights stay behind: initialisers hold +1 and -1, or powers of two. Layers carry the names of `train.nets`.
 
     Parameters
     ----------
@@ -44,10 +44,14 @@ def to_qonnx(model, net, metadata):
     onnx.ModelProto
     """
     model = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format).eval()
+    ready = []
     with torch.no_grad():
-        for weight in binary_weights(model):
-            weight.copy_(torch.where(weight >= 0, 1.0, -1.0))
-    height, width, channels = DATASETS[NETS[net].dataset].shape
+        for name, layer in binary_layers(model).items():
+            if isinstance(layer.weight_quant.tensor_quant, Real):
+                ready.append(f"{name}.weight_quant".replace(".body", ""))
+            else:
+                layer.weight.copy_(torch.where(layer.weight >= 0, 1.0, -1.0))
+    height, width, channels = NETS[net].shape
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporters' own, about each other
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -55,7 +59,8 @@ def to_qonnx(model, net, metadata):
         example = torch.zeros(1, channels, height, width)
         export_qonnx(model, args=example, export_path=path, verbose=False)
         wrapper = cleanup_model(ModelWrapper(str(path)))
-    _name(wrapper.graph)
+    _name(wrapper.graph, dict(model.named_modules()))
+    _bare(wrapper.graph, ready)
     proto = wrapper.transform(GiveReadableTensorNames()).model
     proto.ir_version = 10  # the newest that every onnxruntime of the last years reads
     del proto.metadata_props[:]
@@ -65,7 +70,7 @@ def to_qonnx(model, net, metadata):
     return proto
 
 
-def _name(graph):
+def _name(graph, modules):
     """Name every node after the module it came from, and drop the exporter's notes.
 
     The notes hold the source lines, with their folders, that each node came from.
@@ -74,13 +79,22 @@ def _name(graph):
     for node in graph.node:
         notes = {prop.key: prop.value for prop in node.metadata_props}
         scopes = ast.literal_eval(notes["pkg.torch.onnx.name_scopes"])
-        name = next((s for s in scopes if s.endswith(".weight_quant")), scopes[1])
+        layers = [s for s in scopes if s in modules and isinstance(modules[s.rpartition(".")[0]], torch.nn.Sequential)]
+        name = next((s for s in scopes if s.endswith(".weight_quant")), layers[-1]).replace(".body", "")
         node.name = name if name not in taken else f"{name}_{node.op_type.lower()}"
         taken.add(node.name)
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output,
                  *graph.initializer):  # fmt: skip
         del part.metadata_props[:]
         part.doc_string = ""
+
+
+def _bare(graph, quantisers):
+    """Remove ``quantisers`` of ready weights; they kept the exporter from multiplying BatchNorm into the weights."""
+    for quant in [node for node in graph.node if node.name in quantisers]:
+        for node in graph.node:
+            node.input[:] = [quant.input[0] if name == quant.output[0] else name for name in node.input]
+        graph.node.remove(quant)
 
 
 def to_bytes(proto):

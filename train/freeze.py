@@ -35,8 +35,12 @@ def freeze(model, count):
     Raises
     ------
     UserError
-        A layer's weights have a scale other than 1.
+        A layer's weights have a scale other than 1, or activations are no signs.
     """
+    if not count:
+        return
+    if model.quantizer.rectified:
+        raise UserError("layers cannot be frozen: their activations are not signs; set freeze to 0")
     model.eval()
     layers, hidden = nets.binary_layers(model), nets.hidden_layers(model)
     for number, (name, layer) in enumerate(list(layers.items())[:count]):

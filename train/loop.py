@@ -1,4 +1,4 @@
-"""The training loop: Adam on latent weights by a recipe, a checkpoint after every epoch."""
+"""The training loop: latent weights learn by a recipe, a checkpoint after every epoch."""
 
 import copy
 import csv
@@ -14,7 +14,7 @@ from tensorboardX import SummaryWriter
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gen.errors import UserError
-from train import augment, parallel, quantizers
+from train import augment, fixed, parallel, quantizers
 from train.freeze import freeze
 from train.nets import binary_weights
 from train.recipes import Recipe
@@ -49,9 +49,16 @@ def scale(pixels, dtype=None):
     return (pixels.to(dtype or torch.get_default_dtype()) / 255.0).contiguous(memory_format=torch.channels_last)
 
 
-def adam(model):
-    """Return the optimiser; its rate is the recipe's in every step."""
-    return torch.optim.Adam(model.parameters(), fused=True)  # one pass over the weights: four times as fast
+def adam(model, weight_decay=0.0):
+    """Return Adam as all recipes but those of SGD use it."""
+    return torch.optim.Adam(model.parameters(), weight_decay=weight_decay, fused=True)  # four times as fast
+
+
+def optimiser_of(recipe, model):
+    """Return the recipe's optimiser; its rate is the recipe's in every step."""
+    if recipe.optimiser == "adam":
+        return adam(model, recipe.weight_decay)
+    return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
 
 
 def epochs_of(recipe, model):
@@ -112,6 +119,7 @@ def train_epoch(model, optimiser, images, recipe, epoch, teacher=None, done=lamb
         Mean cross-entropy.
     """
     freeze(model, frozen_at(recipe, epoch))
+    fixed.forget(model)
     model.train()
     torch.manual_seed(1_000_003 * recipe.seed + epoch)  # of quantisers that sample
     total = torch.zeros((), device=images.labels.device)  # asked for once: a GPU need not wait for us every step
@@ -141,7 +149,7 @@ def _step(model, optimiser, recipe):
     parallel.average_gradients(model)
     optimiser.step()
     quantizers.observe(model, optimiser)
-    if quantizers.find(recipe.quantiser).clamped:
+    if model.quantizer.clamped:
         with torch.no_grad():
             for weight in binary_weights(model):
                 weight.clamp_(-1, 1)
@@ -162,12 +170,13 @@ def accuracy(model, images):
 
 
 def calibrate(model, images, batch=100):
-    """Set BatchNorm statistics to their average over batches of `images`, weights untouched."""
+    """Set BatchNorm statistics to their average over batches of `images`, ranges to the widest; weights untouched."""
     norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average
+    fixed.forget(model)
     model.train()
     with torch.no_grad():
         for pixels in images.pixels.split(batch):
@@ -186,7 +195,7 @@ def seconds_an_epoch(model, images, recipe, teacher=None, steps=6):
         times.append(time.monotonic())
 
     few = images.first(steps * recipe.batch)
-    train_epoch(model, adam(model), few, recipe, 0, teacher, done)
+    train_epoch(model, optimiser_of(recipe, model), few, recipe, 0, teacher, done)
     return (times[-1] - times[0]) / max(1, len(times) - 1) * _steps(images, recipe)  # the first one warms up
 
 
@@ -239,7 +248,7 @@ def fit(model, train, validation, recipe, out, teacher=None, progress=True):
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    optimiser = adam(model)
+    optimiser = optimiser_of(recipe, model)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
     log = _resume(out / "checkpoint.pt", model, optimiser, average, recipe, train.labels.device)
     epochs, steps = epochs_of(recipe, model), _steps(train, recipe)
@@ -308,26 +317,35 @@ def _save(out, model, optimiser, average, recipe, log):
             events.add_scalar(key, log[-1][key], len(log))
 
 
-def _resume(checkpoint, model, optimiser, average, recipe, device):
-    """Load the state in ``checkpoint``, if there is one; returns its log."""
-    if not checkpoint.is_file():
+def _resume(path, model, optimiser, average, recipe, device):
+    """Load the state in the checkpoint ``path``, if there is one; returns its log."""
+    if not path.is_file():
         return []
-    try:
-        state = torch.load(checkpoint, weights_only=True, map_location=device)
-        old, log = Recipe(**state["recipe"]), state["log"]
-    except Exception as error:  # whatever the bytes make of PyTorch's reader
-        raise UserError(f"{checkpoint} is no checkpoint of ours, or is damaged ({type(error).__name__}): "
-                        f"remove it, or name another folder") from None
+    state, old, log = checkpoint(path, device)
     constant = recipe.schedule == "linear" and len(log) <= min(old.epochs, recipe.epochs) / 2
     if old != (replace(recipe, epochs=old.epochs) if constant and recipe.quantiser == "ste" else recipe):
-        raise UserError(f"{checkpoint} was made by another recipe ({old}); name another folder")
+        raise UserError(f"{path} was made by another recipe ({old}); name another folder")
     freeze(model, frozen_at(recipe, len(log) - 1))
-    try:
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        if average:
-            average.load_state_dict(state["average"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise UserError(f"{checkpoint} is of another network ({str(error).splitlines()[0]}); "
-                        f"name another folder") from None
+    parts = {"model": model, "optimiser": optimiser} | ({"average": average} if average else {})
+    restore(path, state, parts)
     return log
+
+
+def checkpoint(path, device):
+    """Read a checkpoint; returns its state, recipe and log."""
+    try:
+        state = torch.load(path, weights_only=True, map_location=device)
+        return state, Recipe(**state["recipe"]), state["log"]
+    except Exception as error:  # whatever the bytes make of PyTorch's reader
+        raise UserError(f"{path} is no checkpoint of ours, or is damaged ({type(error).__name__}): "
+                        f"remove it, or name another folder") from None
+
+
+def restore(path, state, parts):
+    """Load what ``state``, from the checkpoint ``path``, has of ``parts``: models and optimisers by name."""
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is of another network ({str(error).splitlines()[0]}); "
+                        f"name another folder") from None

@@ -1,6 +1,6 @@
-"""The networks: 1-bit weights, 1-bit activations, each one line of a table and a loop over it.
+"""The networks: each one line of a table, whose words `train.chain` makes layers of.
 
-How weights and activations become signs is up to `train.quantizers`; by default as in Brevitas'
+How weights and activations are quantised is up to `train.quantizers`; by default they become signs as in Brevitas'
 ``bnn_pynq`` examples, from which block order (convolution, BatchNorm, sign, max-pool) and ``cnv``,
 ``tfc``, ``sfc`` and ``lfc`` come, too.
 
@@ -12,24 +12,24 @@ max-pool before the dense layers. ``bvgg16-flatten`` keeps the 8,192 values inst
 
 ``cnn6`` and ``cnn10`` are small nets of the group that published UBQ (4.6-bit quantisation, Trusov et al.);
 ``lenet`` is LeNet-5's shape, ``lenet4`` four times as wide.
+
+The networks after them are those of n-BQ-NN (Chen et al., IEEE TNNLS, 2020), for power-of-two weights: ``tbqnn`` as
+printed, and the usual ResNets and DenseNet-BC for small images. In ``alexnet`` BatchNorm takes the place of LRN; its
+last layer, which the authors leave in full precision, is quantised like the others. ``tbqnn4`` has a quarter of the
+channels, and ``resnet8`` is for MNIST: what two cores train.
 """
 
 import re
-from collections import OrderedDict
 from typing import NamedTuple
 
 import brevitas.nn as qnn
 import torch
-from brevitas.core.quant import QuantType
-from brevitas.core.restrict_val import RestrictValueType
-from brevitas.quant.solver import ActQuantSolver
 from torch import nn
 
 from gen.errors import UserError
 from train import quantizers
+from train.chain import Chain
 from train.data import DATASETS
-from train.parallel import Norm1d, Norm2d
-from train.quantizers import Injector
 
 
 class Net(NamedTuple):
@@ -40,33 +40,59 @@ class Net(NamedTuple):
     dataset
         A key of `train.data.DATASETS`: what the network is for, unless told otherwise; gives the input shape.
     padding
-        Zeros around the input of every convolution; they are 0, neither -1 nor +1.
+        Zeros around the input of every convolution but 1x1 ones; they are 0, neither -1 nor +1.
     layers
-        ``64C3`` is a 3x3 convolution to 64 channels, ``64C3p1`` one with a padding of its own, ``MP2``
-        a 2x2 max-pool with stride 2, a bare number a dense layer; the last gives the classes' scores,
-        and gives way to the number of classes that `build` is told.
+        ``64C3`` is a 3x3 convolution to 64 channels with BatchNorm and activation, ``64C3s2`` one with a stride,
+        ``64C3p1`` one with a padding of its own; ``64L3`` is without activation, ``64K3`` also without
+        BatchNorm, ``N`` the two alone. ``MP2`` is a 2x2 max-pool, ``AP2`` an average,
+        with the same stride unless it is told (``MP3s2``). ``64R3`` is a residual block of two 3x3 convolutions,
+        ``12G3`` adds 12 channels as a DenseNet does, through a bottleneck of 48. A bare number is a dense layer. The
+        last layer with a number of outputs gives the classes' scores, and gives way to the number that `build` is told.
+    recipe
+        How it is trained unless told otherwise.
+    size
+        Height, width and channels of images, where there is no data set of that shape.
     """
 
     dataset: str
     padding: int
     layers: str
+    recipe: str = ""
+    size: tuple[int, int, int] = ()
 
     @property
     def shape(self):
         """Height, width and channels of the images that it takes."""
-        return DATASETS[self.dataset].shape
+        return self.size or DATASETS[self.dataset].shape
 
     def resized(self, widths):
         """The same network with other numbers of outputs, one for each convolution and dense layer."""
         outputs = iter(widths)
         return self._replace(layers=" ".join(
-            word if word.startswith("MP") else re.sub(r"^\d+", str(next(outputs)), word)
+            re.sub(r"^\d+", str(next(outputs)), word) if word[0].isdigit() else word
             for word in self.layers.split()))
 
 
 _CNV = "64C3 64C3 MP2 128C3 128C3 MP2 256C3 256C3 512 512 10"
 _STACKS_1_TO_3 = "64C3 64C3 MP2 128C3 128C3 MP2 256C3 256C3 256C3 MP2"
 _STACK = "512C3 512C3 512C3"
+
+
+def _resnet(blocks):
+    """ResNet of He et al. (2016) for small images, with ``blocks`` residual blocks a stage."""
+    more = blocks - 1
+    return " ".join(["16C3", *["16R3"] * blocks, "32R3s2", *["32R3"] * more, "64R3s2", *["64R3"] * more, "AP8", "10"])
+
+
+def _densenet(layers, growth):
+    """DenseNet-BC of Huang et al. (2017) for small images, with ``layers`` dense layers a stage."""
+    words, channels = [f"{2 * growth}K3"], 2 * growth
+    for stage in range(3):
+        words += [f"{growth}G3"] * layers + ["N"]
+        channels = (channels + layers * growth) // 2
+        words += [f"{channels}K1", "AP2"] if stage < 2 else ["AP8", "10"]
+    return " ".join(words)
+
 
 NETS = {
     "bvgg16": Net("cifar10", 1, f"{_STACKS_1_TO_3} {_STACK} {_STACK} MP4 1024 10"),
@@ -80,81 +106,16 @@ NETS = {
     "tfc": Net("mnist", 0, "64 64 64 10"),
     "sfc": Net("mnist", 0, "256 256 256 10"),
     "lfc": Net("mnist", 0, "1024 1024 1024 10"),
+    "tbqnn": Net("cifar10", 1, "128C3 128C3 128C3 MP2 256C3 256C3 256C3 MP2 512C3 1024C1 10C1 AP8", "powers"),
+    "tbqnn4": Net("cifar10", 1, "32C3 32C3 32C3 MP2 64C3 64C3 64C3 MP2 128C3 256C1 10C1 AP8", "powers"),
+    "resnet8": Net("mnist", 1, "8C3 8R3 16R3s2 32R3s2 AP7 10", "powers"),
+    "resnet20": Net("cifar10", 1, _resnet(3), "powers-resnet"),
+    "resnet110": Net("cifar10", 1, _resnet(18), "powers-resnet"),
+    "densenet100": Net("cifar10", 1, _densenet(16, 12), "powers-densenet"),
+    "densenet22": Net("cifar10", 1, _densenet(3, 4), "powers-densenet"),
+    "alexnet": Net("", 1, "64C11s4p2 MP3s2 192C5p2 MP3s2 384C3 384C3 256C3 MP3s2 4096 4096 1000", "powers",
+                   (224, 224, 3)),
 }
-
-
-class Pixel(Injector, ActQuantSolver):
-    """Input of the CIFAR networks: 8-bit signed fixed point Q1.7, scale 1/128."""
-
-    quant_type = QuantType.INT
-    bit_width = 8
-    narrow_range = False
-    restrict_scaling_type = RestrictValueType.POWER_OF_TWO
-    min_val = -1.0
-    max_val = 1.0 - 2.0**-7
-
-
-class Centre(nn.Module):
-    """``2x - 1``: from pixel / 255 in [0, 1] to [-1, 1]."""
-
-    def forward(self, x):
-        """Map [0, 1] to [-1, 1], any shape."""
-        return 2.0 * x - 1.0
-
-
-class TensorNorm(Norm1d):
-    """BatchNorm over all scores at once: one scale and one offset, which leave argmax alone.
-
-    Scores are `[N, classes]`. Once trained it is ``scores * scale + offset``, and is exported so.
-    """
-
-    def __init__(self):
-        super().__init__(1, eps=1e-4)
-
-    def forward(self, x):
-        """Normalise `[N, classes]` scores."""
-        if self.training:
-            return super().forward(x.reshape(-1, 1)).reshape(x.shape)
-        scale = self.weight / torch.sqrt(self.running_var + self.eps)
-        return x * scale + (self.bias - self.running_mean * scale)
-
-
-class _Chain:
-    """Layers in the making, and the shape of what they give."""
-
-    def __init__(self, net, quantiser):
-        self.height, self.width, self.channels = net.shape
-        self.weight, self.activation = quantizers.find(quantiser).injectors()
-        # Quantisers that learn or change would blur the input; signs of the pixels stay signs.
-        pixel = Pixel if "C" in net.layers.split()[0] else quantizers.find("ste").injectors()[1]
-        self.layers = OrderedDict(centre=Centre(), input=qnn.QuantIdentity(act_quant=pixel))
-        self.stack, self.index = 1, 0
-
-    def pool(self, size):
-        self.layers[f"pool{self.stack}"] = nn.MaxPool2d(size)
-        self.height, self.width = self.height // size, self.width // size
-        self.stack, self.index = self.stack + 1, 0
-
-    def conv(self, outputs, kernel, padding):
-        self.index += 1
-        name = f"{self.stack}_{self.index}"
-        self.layers[f"conv{name}"] = qnn.QuantConv2d(
-            self.channels, outputs, kernel, padding=padding, bias=False, weight_quant=self.weight)
-        self.layers[f"norm{name}"] = Norm2d(outputs, eps=1e-4)
-        self.layers[f"sign{name}"] = qnn.QuantIdentity(act_quant=self.activation)
-        self.channels = outputs
-        self.height, self.width = (size - kernel + 1 + 2 * padding for size in (self.height, self.width))
-
-    def dense(self, name, outputs, last):
-        self.layers[name] = qnn.QuantLinear(self.channels, outputs, bias=False, weight_quant=self.weight)
-        if not last:
-            self.layers[f"{name}_norm"] = Norm1d(outputs, eps=1e-4)
-            self.layers[f"{name}_sign"] = qnn.QuantIdentity(act_quant=self.activation)
-        self.channels = outputs
-
-    def flatten(self):
-        self.layers["flatten"] = nn.Flatten()
-        self.channels *= self.height * self.width
 
 
 def find(name):
@@ -165,21 +126,21 @@ def find(name):
 
 
 def build(net, quantiser="ste", classes=None):
-    """Build a network with random latent weights, uniform in (-1, 1), from torch's global seed.
+    """Build a network with random latent weights from torch's global seed.
 
     Parameters
     ----------
     net : str or Net
         A key of `NETS`, or a network like those in it.
-    quantiser : str
-        A key of `train.quantizers.QUANTIZERS`.
+    quantiser : str or train.quantizers.Quantizer
+        Or a key of `train.quantizers.QUANTIZERS`.
     classes : int
-        Scores, instead of the last number in the net's layers.
+        Scores, instead of the net's own number.
 
     Returns
     -------
     torch.nn.Sequential
-        From float images `[N, C, H, W]` in [0, 1] to float scores `[N, classes]`.
+        From float images `[N, C, H, W]` in [0, 1] to float scores `[N, classes]`; ``quantizer`` is what it is made of.
 
     Raises
     ------
@@ -187,29 +148,27 @@ def build(net, quantiser="ste", classes=None):
         There is no such network or quantiser.
     """
     net = find(net) if isinstance(net, str) else net
-    chain, words = _Chain(net, quantiser), net.layers.split()
-    dense = [word for word in words if word.isdigit()]
-    for word in words[:len(words) - len(dense)]:
-        if word.startswith("MP"):
-            chain.pool(int(word.removeprefix("MP")))
-        else:
-            outputs, kernel, padding = re.fullmatch(r"(\d+)C(\d+)(?:p(\d+))?", word).groups()
-            chain.conv(int(outputs), int(kernel), net.padding if padding is None else int(padding))
-    chain.flatten()
-    for number, outputs in enumerate(dense[:-1], 1):
-        chain.dense(f"dense{number}", int(outputs), last=False)
-    chain.dense(f"dense{len(dense)}", classes or int(dense[-1]), last=True)
-    chain.layers["scores"] = TensorNorm()
+    quantizer = quantizers.find(quantiser) if isinstance(quantiser, str) else quantiser
+    words, (height, width, channels) = net.layers.split(), net.shape
+    if classes:
+        last = max(place for place, word in enumerate(words) if word[0].isdigit())
+        words[last] = re.sub(r"^\d+", str(classes), words[last])
+    chain = Chain((channels, height, width), net.padding, quantizer)
+    chain.pixels(signs=words[0].isdigit())
+    for word in words[:-1]:
+        chain.add(word)
+    chain.add(words[-1], last=True)
 
     model = nn.Sequential(chain.layers)
+    model.quantizer = quantizer
     for weight in binary_weights(model):
-        nn.init.uniform_(weight, -1, 1)
+        nn.init.kaiming_normal_(weight) if quantizer.rectified else nn.init.uniform_(weight, -1, 1)
     return model
 
 
 def binary_layers(model):
     """Return the convolutions and dense layers, by name, first to last."""
-    return {name: m for name, m in model.named_children() if isinstance(m, qnn.QuantConv2d | qnn.QuantLinear)}
+    return {name: m for name, m in model.named_modules() if isinstance(m, qnn.QuantConv2d | qnn.QuantLinear)}
 
 
 def binary_weights(model):
@@ -218,9 +177,17 @@ def binary_weights(model):
 
 
 def hidden_layers(model):
-    """Names of each convolution or dense layer but the last, of its BatchNorm and of its sign, first to last."""
-    names = list(dict(model.named_children()))
-    places = [names.index(name) for name in binary_layers(model)]
+    """Names of each convolution or dense layer but the last, of its BatchNorm and of its activation, first to last.
+
+    Raises
+    ------
+    UserError
+        The network is no plain chain that ends with a dense layer.
+    """
+    names, products = list(dict(model.named_children())), binary_layers(model)
+    if "scores" not in names or not products.keys() <= set(names):
+        raise UserError("only a plain chain of layers, the last one dense, can be frozen or pruned")
+    places = [names.index(name) for name in products]
     return [tuple(names[place:place + 3]) for place in places[:-1]]
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from gen.errors import UserError
 
-__all__ = ["Norm1d", "Norm2d", "average_gradients", "mean", "rank", "share", "start", "world"]
+__all__ = ["Norm1d", "Norm2d", "average_gradients", "largest", "mean", "rank", "share", "start", "world"]
 
 
 def start(device):
@@ -65,6 +65,13 @@ def mean(value):
     if world() > 1:
         dist.all_reduce(value)
     return value / world()
+
+
+def largest(value):
+    """Return the largest of a tensor over all processes."""
+    if world() > 1:
+        dist.all_reduce(value, dist.ReduceOp.MAX)
+    return value
 
 
 class _Mean(torch.autograd.Function):

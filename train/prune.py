@@ -45,7 +45,7 @@ class Gate(nn.Module):
 
 
 def add_gates(model, keep):
-    """Put a gate after every sign but the input's, in place; layers keep their names."""
+    """Put a gate after every activation but the input's, in place; layers keep their names."""
     for product, _, sign in nets.hidden_layers(model):
         gate = Gate(len(getattr(model, product).weight), keep)
         getattr(model, sign).add_module("gate", gate)
@@ -75,12 +75,13 @@ def removed(model, plain, net):
     kept = {product: getattr(model, sign).gate.mask().nonzero()[:, 0] for product, _, sign in nets.hidden_layers(model)}
     scores, last = list(nets.binary_layers(plain).items())[-1]
     smaller = net.resized([*map(len, kept.values()), len(last.weight)])
-    result = nets.build(smaller).to(last.weight.device).eval()
+    result = nets.build(smaller, plain.quantizer).to(last.weight.device).eval()
     inputs = None
-    for product, norm, _ in nets.hidden_layers(plain):
+    for product, norm, activation in nets.hidden_layers(plain):
         weight = getattr(plain, product).weight[kept[product]]
         getattr(result, product).weight.copy_(weight if inputs is None else _of(inputs, weight))
         _slice(result, norm, getattr(plain, norm), kept[product])
+        getattr(result, activation).load_state_dict(getattr(plain, activation).state_dict())
         inputs = kept[product], getattr(plain, product).weight.shape[0]
     getattr(result, scores).weight.copy_(_of(inputs, last.weight))
     result.scores = plain.scores

@@ -1,8 +1,9 @@
-"""Ways to train 1-bit weights and activations, by name: all leave the same hardware, signs.
+"""Ways to train weights and activations of few bits, by name: most leave the same hardware, signs.
 
 Each way is a pair of modules, for weights and for activations, that Brevitas' layers take as ``tensor_quant``. In
 evaluation they give signs (weights times a positive scale, one a filter or a layer, which :func:`train.deploy.deployed`
-folds into what follows); in training each has its own gradient, and some its own values.
+folds into what follows); in training each has its own gradient, and some its own values. ``ternary`` and ``pow2`` have
+weights of more values, and rectified activations in fixed point.
 
 | name | source |
 | --- | --- |
@@ -14,26 +15,27 @@ folds into what follows); in training each has its own gradient, and some its ow
 | tanh | Self-binarizing networks, Lahoud et al. 2019: a tanh that grows ever steeper |
 | recu | ReCU, Xu et al. 2021: standardised weights, rectified at a quantile, then sign and scale |
 | bayes | BayesBiNN, Meng et al. 2020: odds for each weight, relaxed samples (here with the recipe's optimiser) |
-| real | none: real weights, rectified activations; for teachers, cannot be exported |
+| real | none: real weights, rectified activations; for teachers and to start from, cannot be exported |
 | ubq | our reconstruction of UBQ, Trusov et al. 2024 (only its abstract is public): soft where uncertain |
+| ternary | Ternary weight networks, Li and Liu 2016: 0 below 0.7 of the mean magnitude, else sign times a scale |
+| pow2 | n-BQ-NN, Chen et al. 2020: 0 and powers of two, see `train.powers` |
+| rounded | direct rounding to the same, which that paper compares with: weights stay where they began |
 """
 
 import math
 from typing import NamedTuple
 
 import torch
-from brevitas.core.bit_width import BitWidthImplType
-from brevitas.core.quant import QuantType
-from brevitas.core.restrict_val import FloatToIntImplType, RestrictValueType
-from brevitas.core.scaling import ScalingImplType
-from brevitas.core.zero_point import ZeroZeroPoint
-from brevitas.inject import ExtendedInjector
+from brevitas import nn as qnn
 from brevitas.quant.solver import ActQuantSolver, WeightQuantSolver
 from torch import nn
 
 from gen.errors import UserError
+from train.fixed import FixedPoint, fixed_point
+from train.powers import PowerOfTwo, Rounded
+from train.tensor_quant import Injector, TensorQuant, signs, through
 
-__all__ = ["QUANTIZERS", "Injector", "Quantizer", "anneal", "find", "observe", "uncertain"]
+__all__ = ["QUANTIZERS", "Quantizer", "anneal", "find", "observe", "of", "uncertain"]
 
 
 class _Sign(torch.autograd.Function):
@@ -50,36 +52,10 @@ class _Sign(torch.autograd.Function):
         return torch.ops.aten.hardtanh_backward(gradient, x, -1.0, 1.0)
 
 
-def signs(x):
-    """+1 and -1; of both zeros +1."""
-    return torch.copysign(torch.ones((), dtype=x.dtype, device=x.device), x + 0.0)  # -0.0 + 0.0 is +0.0
-
-
-def through(value, soft):
-    """``value`` with the gradient of ``soft``."""
-    return soft + (value - soft).detach()
-
-
-class Binariser(nn.Module):
-    """What Brevitas asks of a ``tensor_quant``: values, and what they are multiples of. ``binarise`` is the rest."""
-
-    def __init__(self):
-        super().__init__()
-        for name in ("scale", "zero_point", "bit_width"):
-            self.register_buffer(name, torch.tensor(float(name != "zero_point")), persistent=False)
-
-    def forward(self, x):
-        """Return the binarised ``x``, scale 1, zero point 0, one bit."""
-        return self.binarise(x), self.scale, self.zero_point, self.bit_width
-
-    def settle(self):
-        """Give signs from now on, also in training; the state says so, for Brevitas makes modules anew on loading."""
-
-
-class PassedSign(Binariser):
+class PassedSign(TensorQuant):
     """Sign; the gradient is passed straight through, also to weights at the edge of [-1, 1]."""
 
-    def binarise(self, x):
+    def quantise(self, x):
         return through(signs(x), x)
 
 
@@ -94,25 +70,25 @@ class StagedSign(PassedSign):
         """Set the stage for ``progress`` in [0, 1]."""
         self.real = progress < 0.5
 
-    def binarise(self, x):
-        return x if self.real and self.training else super().binarise(x)
+    def quantise(self, x):
+        return x if self.real and self.training else super().quantise(x)
 
 
-class ClampedSign(Binariser):
+class ClampedSign(TensorQuant):
     """``sign(clamp(x, -1, 1))``: no gradient outside (-1, 1). Brevitas' ClampedBinaryQuant, several times faster."""
 
-    def binarise(self, x):
+    def quantise(self, x):
         return _Sign.apply(x)
 
 
-class ScaledSign(Binariser):
+class ScaledSign(TensorQuant):
     """``a sign(w)``, a the mean of \\|w\\| in the filter: the scale that is nearest to the weights."""
 
-    def binarise(self, w):
+    def quantise(self, w):
         return w.abs().mean(tuple(range(1, w.dim())), keepdim=True) * _Sign.apply(w)
 
 
-class LossAwareSign(Binariser):
+class LossAwareSign(TensorQuant):
     """``a sign(w)``, a the mean of \\|w\\| in the layer weighted by L, the root of Adam's second moment."""
 
     def __init__(self):
@@ -124,24 +100,24 @@ class LossAwareSign(Binariser):
         if "exp_avg_sq" in state:
             self.curvature = state["exp_avg_sq"].sqrt() + 1e-12
 
-    def binarise(self, w):
+    def quantise(self, w):
         weights = self.curvature.expand_as(w)
         return (weights * w.abs()).sum() / weights.sum() * _Sign.apply(w)
 
 
-class SoftSign(Binariser):
+class SoftSign(TensorQuant):
     """Sign, with the gradient of s tanh(k x), s = 1 / (1 - a), k = ln(2 / a - 1) / 2; a is learnt."""
 
     def __init__(self):
         super().__init__()
         self.a = nn.Parameter(torch.tensor(0.2))
 
-    def binarise(self, x):
+    def quantise(self, x):
         a = self.a.clamp(1e-3, 0.5)
         return through(signs(x), torch.tanh((2 / a - 1).log() / 2 * x.clamp(-1, 1)) / (1 - a))
 
 
-class SteepTanh(Binariser):
+class SteepTanh(TensorQuant):
     """``tanh(nu x)``, nu from 1 to 1000 over the training; sign in evaluation."""
 
     SIGN = 1e30
@@ -158,11 +134,11 @@ class SteepTanh(Binariser):
         """Make the tanh a sign, but at 0."""
         self.nu.fill_(self.SIGN)
 
-    def binarise(self, x):
+    def quantise(self, x):
         return torch.tanh(self.nu * x) if self.training else signs(x)
 
 
-class RectifiedSign(Binariser):
+class RectifiedSign(TensorQuant):
     """Standardised weights, clamped to their quantiles 1 - tau and tau (0.85 to 0.99); sign times mean magnitude."""
 
     def __init__(self):
@@ -173,7 +149,7 @@ class RectifiedSign(Binariser):
         """Set tau for ``progress`` in [0, 1]: exponential, as in the paper's figure 5."""
         self.tau.fill_(0.85 * (0.99 / 0.85) ** progress)
 
-    def binarise(self, w):
+    def quantise(self, w):
         dims = tuple(range(1, w.dim()))
         w = w - w.mean(dims, keepdim=True)
         w = w / (w.std(dims, keepdim=True) + 1e-12)
@@ -183,35 +159,38 @@ class RectifiedSign(Binariser):
         return w.abs().mean(dims, keepdim=True) * through(signs(w), w)
 
 
-class SampledSign(Binariser):
+class SampledSign(TensorQuant):
     """Weights are log odds of +1 over 2; training draws relaxed samples, evaluation takes the likelier sign."""
 
     def settle(self):
         """Refuse: training is sampling."""
         raise UserError("quantiser bayes cannot be frozen while it is trained")
 
-    def binarise(self, odds):
+    def quantise(self, odds):
         if not self.training:
             return signs(odds)
         uniform = torch.rand_like(odds).clamp(1e-6, 1 - 1e-6)
         return torch.tanh(odds + torch.logit(uniform) / 2)
 
 
-class Real(Binariser):
+class Real(TensorQuant):
     """Leaves weights as they are."""
 
-    def binarise(self, w):
+    def quantise(self, w):
         return w
 
 
-class Rectified(Binariser):
-    """``max(x, 0)``."""
+class Ternary(TensorQuant):
+    """``a sign(w)`` where \\|w\\| > 0.7 mean \\|w\\|, a the mean of \\|w\\| there, else 0; passes the gradient on."""
 
-    def binarise(self, x):
-        return x.clamp_min(0)
+    def quantise(self, w):
+        sizes = w.detach().abs()
+        kept = sizes > 0.7 * sizes.mean()
+        value = (sizes * kept).sum() / kept.sum() * w.sign() * kept
+        return through(value, w) if self.training else value
 
 
-class UncertainSign(Binariser):
+class UncertainSign(TensorQuant):
     """Sign where \\|x\\| >= u, else x / u, the mean of sign(x + u xi), xi uniform in (-1, 1). Gradient 1 in [-1, 1].
 
     u falls geometrically from 1 (a hard tanh, with its exact gradient) to 0.05; evaluation is with u = 0.
@@ -231,41 +210,65 @@ class UncertainSign(Binariser):
         """Leave no uncertainty, but at 0."""
         self.u.zero_()
 
-    def binarise(self, x):
+    def quantise(self, x):
         if not self.training:
             return signs(x)
         return through((x / self.u.clamp_min(1e-30)).clamp(-1, 1), x.clamp(-1, 1))
 
 
-class Injector(ExtendedInjector):
-    """One bit, scale 1, no zero point."""
-
-    bit_width_impl_type = BitWidthImplType.CONST
-    scaling_impl_type = ScalingImplType.CONST
-    restrict_scaling_type = RestrictValueType.FP
-    zero_point_impl = ZeroZeroPoint
-    float_to_int_impl_type = FloatToIntImplType.ROUND
-    scaling_per_output_channel = False
-    signed = True
-    quant_type = QuantType.BINARY
-    bit_width = 1
-    narrow_range = True
-    scaling_const = 1.0
-    min_val = -1.0
-    max_val = 1.0
-
-
 class Quantizer(NamedTuple):
-    """Modules for weights and activations, and whether latent weights are kept within [-1, 1]."""
+    """A way to train.
+
+    Attributes
+    ----------
+    weight, activation
+        Modules.
+    clamped
+        Whether latent weights are kept within [-1, 1].
+    bits
+        Of power-of-two weights.
+    thresholds
+        One of `train.powers.THRESHOLDS`.
+    act_bits
+        Of activations in fixed point.
+    """
 
     weight: type
     activation: type
     clamped: bool = True
+    bits: int = 3
+    thresholds: str = "largest"
+    act_bits: int = 16
 
-    def injectors(self):
-        """What Brevitas' layers take as ``weight_quant`` and ``act_quant``."""
-        return (type("Weight", (Injector, WeightQuantSolver), {"tensor_quant": self.weight}),
-                type("Activation", (Injector, ActQuantSolver), {"tensor_quant": self.activation}))
+    @property
+    def rectified(self):
+        """Whether activations are rectified, rather than signs."""
+        return self.activation in (FixedPoint, nn.ReLU)
+
+    @property
+    def plain(self):
+        """What the hardware computes, of a network that was trained so: ready weights, or plain signs."""
+        return self._replace(weight=Real) if self.rectified else find("ste", act_bits=self.act_bits)
+
+    def weights(self):
+        """What Brevitas' layers take as ``weight_quant``."""
+        return type("Weight", (Injector, WeightQuantSolver), {
+            "tensor_quant": self.weight, "bits": self.bits, "rule": self.thresholds})
+
+    def activate(self):
+        """Make the module that follows a BatchNorm: a rectifier, or a sign."""
+        if self.activation is nn.ReLU:
+            return nn.ReLU()
+        if self.activation is FixedPoint:
+            return qnn.QuantReLU(act_quant=fixed_point(self.act_bits, signed=False))
+        return qnn.QuantIdentity(
+            act_quant=type("Activation", (Injector, ActQuantSolver), {"tensor_quant": self.activation}))
+
+    def branch(self):
+        """Make the module that keeps sums and averages in few bits; in binary networks, too, they are no signs."""
+        if self.activation is nn.ReLU:
+            return nn.Identity()
+        return qnn.QuantIdentity(act_quant=fixed_point(self.act_bits, signed=True))
 
 
 QUANTIZERS = {
@@ -277,16 +280,24 @@ QUANTIZERS = {
     "tanh": Quantizer(SteepTanh, SteepTanh),
     "recu": Quantizer(RectifiedSign, ClampedSign, clamped=False),
     "bayes": Quantizer(SampledSign, ClampedSign, clamped=False),
-    "real": Quantizer(Real, Rectified, clamped=False),
+    "real": Quantizer(Real, nn.ReLU, clamped=False),
     "ubq": Quantizer(UncertainSign, UncertainSign),
+    "ternary": Quantizer(Ternary, FixedPoint),
+    "pow2": Quantizer(PowerOfTwo, FixedPoint),
+    "rounded": Quantizer(Rounded, FixedPoint),
 }
 
 
-def find(name):
+def find(name, **settings):
     """The quantiser called ``name``; :class:`UserError` if there is none."""
     if name not in QUANTIZERS:
         raise UserError(f"no quantiser {name!r}; there are {', '.join(QUANTIZERS)}")
-    return QUANTIZERS[name]
+    return QUANTIZERS[name]._replace(**settings)
+
+
+def of(recipe):
+    """The quantiser of a recipe, and with its settings."""
+    return find(recipe.quantiser, bits=recipe.bits, thresholds=recipe.thresholds, act_bits=recipe.act_bits)
 
 
 def anneal(model, progress):
@@ -294,7 +305,7 @@ def anneal(model, progress):
     if not math.isfinite(progress) or not 0 <= progress <= 1:
         raise ValueError(f"progress {progress}")
     for module in model.modules():
-        if hasattr(module, "anneal"):  # a Binariser or a Gate
+        if hasattr(module, "anneal"):  # a TensorQuant or a Gate
             module.anneal(progress)
 
 
@@ -317,5 +328,5 @@ def _weights(model):
     """Latent weights, and the module that makes signs of them."""
     for layer in model.modules():
         quant = getattr(getattr(layer, "weight_quant", None), "tensor_quant", None)
-        if isinstance(quant, Binariser):
+        if isinstance(quant, TensorQuant):
             yield layer.weight, quant

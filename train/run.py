@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -16,7 +17,7 @@ from rich import print
 from gen import golden
 from gen.errors import UserError, reported
 from gen.importers import qonnx
-from train import data, deploy, export, loop, nets, parallel, prune, recipes
+from train import data, deploy, export, loop, nets, parallel, prune, quantizers, recipes, start
 
 HELD_OUT = 5_000  # training images that only watch, but a tenth at most
 CALIBRATION = 5_000  # training images over which an untrained network's statistics are averaged
@@ -25,12 +26,21 @@ DIGITS = "mnist", "svhn"  # a mirrored digit is none
 
 def main(
     net: Annotated[str, typer.Option(help=f"One of {', '.join(nets.NETS)}.")],
-    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(recipes.names())}, or a .toml file.")] = "quick",
+    recipe: Annotated[
+        str, typer.Option(help=f"One of {', '.join(recipes.names())}, or a .toml file. Default: the network's own, "
+                               "else powers with --bits, else quick.")
+    ] = "",
+    quantiser: Annotated[
+        str | None, typer.Option(help=f"Instead of the recipe's; one of {', '.join(quantizers.QUANTIZERS)}.")
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="Of power-of-two weights, 1 to 5, instead of the recipe's.")] = None,
     dataset: Annotated[
         str, typer.Option(help=f"One of {', '.join(data.DATASETS)}, or a folder with a sub-folder of pictures for each "
                                "class. Default: the network's own.")
     ] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/<net>-<recipe>-<seed>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run. Default: runs/NET-RECIPE[-QUANTISER][-BITS]-SEED.")
+    ] = None,
     data_folder: Annotated[
         Path | None, typer.Option("--data", help="Folder of the data sets; or set BNN_DATA.")
     ] = None,
@@ -38,9 +48,12 @@ def main(
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     bfloat16: Annotated[bool | None, typer.Option(help="Instead of the recipe's; faster with AMX or a GPU.")] = None,
+    start_folder: Annotated[
+        Path | None, typer.Option("--start", help="Folder of a full-precision run of NET, whose weights to start from.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; the fastest there is when not given.")] = "",
     calibrate_only: Annotated[
-        bool, typer.Option("--calibrate-only", help="Leave the seeded weights untrained.")
+        bool, typer.Option("--calibrate-only", help="Leave the seeded weights, or those of --start, as they are.")
     ] = False,
 ):
     """Train NET; write checkpoint.pt, log.csv, events for TensorBoard, NET.onnx.xz and NET.json into OUT.
@@ -50,8 +63,17 @@ def main(
     front, several processes, one a device, share every batch.
     """
     with reported():
-        settings = recipes.load(recipe, seed=seed, epochs=epochs, batch=batch, bfloat16=bfloat16)
-        spec, dataset = nets.find(net), dataset or nets.find(net).dataset
+        spec = nets.find(net)
+        recipe = recipe or spec.recipe or ("powers" if bits else "quick")
+        settings = recipes.load(
+            recipe, seed=seed, quantiser=quantiser, bits=bits, epochs=epochs, batch=batch, bfloat16=bfloat16)
+        quantizers.of(settings)  # before images are read, whether there is such a one
+        if bits and settings.quantiser not in ("pow2", "rounded"):
+            raise UserError(f"--bits is for power-of-two weights, not for quantiser {settings.quantiser}; choose "
+                            "--recipe powers")
+        dataset = dataset or spec.dataset
+        if not dataset:
+            raise UserError(f"{net} has no data set of its own: --dataset NAME, or the folder of your pictures")
         if dataset in DIGITS:
             settings = replace(settings, mirror=False)
         device = parallel.start(_usable(device or ("cuda" if torch.cuda.is_available() else "cpu")))
@@ -59,30 +81,43 @@ def main(
         images = loop.Images.of(*data.load(dataset, "train", data_folder, spec.shape), device)
         train, validation = images.split(min(HELD_OUT, len(images.labels) // 10))
         test = data.load(dataset, "test", data_folder, spec.shape)
-        out = out or Path("runs", f"{net}-{Path(recipe).stem}-{seed}")
+        parts = net, Path(recipe).stem, quantiser, bits, seed
+        out = out or Path("runs", "-".join(str(part) for part in parts if part is not None))
         model = _build(net, settings, classes, device)
+        first = partial(_full_precision, net, settings, classes, device, train, validation)
+        trained = bool(start_folder) or not calibrate_only
         report = {
-            "net": net, "dataset": _name_of(dataset), "classes": classes, "trained": not calibrate_only,
+            "net": net, "dataset": _name_of(dataset), "classes": classes, "trained": trained,
             "recipe": asdict(settings), "seed": seed, "machine": machine(device),
-            "command": _command(net, recipe, dataset, seed, epochs, batch, bfloat16, calibrate_only),
+            "command": _command(
+                net, recipe, quantiser, bits, dataset, seed, epochs, batch, start_folder, bfloat16, calibrate_only),
         }  # fmt: skip
+        if start_folder:
+            start.start(model, start.full_precision(start_folder, net, len(classes), device))
+        elif settings.start and not calibrate_only:
+            start.start(model, first("start", settings.start, out / "start"))
         if calibrate_only:
-            start = time.monotonic()
-            nets.balance_pools(model)
+            began = time.monotonic()
+            if not trained:
+                nets.balance_pools(model)
+            quantizers.anneal(model, 1.0)
             loop.calibrate(model, train.first(CALIBRATION))
-            report |= {"epochs": 0, "seconds": round(time.monotonic() - start), "curve": []}
+            report |= {"epochs": 0, "seconds": round(time.monotonic() - began), "curve": []}
         else:
-            teacher = _teacher(net, settings, classes, device, train, validation, out / "teacher")
+            teacher = first("teacher", settings.teacher, out / "teacher") if settings.teacher else None
             report |= _history(_fit(net, model, train, validation, settings, out, teacher))
-        if parallel.rank() == 0:
+        if parallel.rank() == 0 and settings.quantiser == "real":
+            right = loop.accuracy(model.eval(), loop.Images.of(*test, device))
+            print(f"{net}: {right:.2f} % of {len(test[1]):,} test images in full precision, which is not exported")
+        elif parallel.rank() == 0:
             plain = deploy.deployed(model, net)
             if settings.keep < 1:
                 spec, plain = prune.removed(model, plain, spec)
             report |= {"layers": spec.layers} | agreement(model, plain, net, test, device)
-            if calibrate_only:
+            if not trained:
                 report |= {"accuracy": None, "golden_accuracy": None}  # of chance
             path = export.ship(plain, net, report, out)
-            result = f"{report['accuracy']} % of {len(test[1]):,} test images" if report["trained"] else "untrained"
+            result = f"{report['accuracy']} % of {len(test[1]):,} test images" if trained else "untrained"
             print(f"{net}: {result}; {report['disagreements']} scores of the golden model differ; written to {path}")
 
 
@@ -92,11 +127,13 @@ def agreement(model, plain, net, test, device):
     Returns
     -------
     dict
-        ``accuracy`` and ``golden_accuracy`` in %, ``disagreements``: how many images' scores differ, and ``confusion``:
-        images by true class and by the golden model's answer.
+        ``tested``, the number of images; ``accuracy`` and ``golden_accuracy`` in %; ``disagreements``: how many images'
+        scores differ (of activations in fixed point, which the golden model rescales within 3/4 of a step: by more
+        than 0.01); and ``confusion``: images by true class and by the golden model's answer.
     """
     pixels, labels = loop.Images.of(*test, device)
-    exact = torch.float64 if pixels.is_cuda else torch.float32  # a GPU's convolutions may round even sums of signs
+    # In float32 sums of fixed-point numbers are rounded, and a GPU's convolutions may round even those of signs.
+    exact = torch.float64 if pixels.is_cuda or model.quantizer.rectified else torch.float32
     scores = loop.predict(model.to(exact), pixels, exact).cpu().numpy()
     with TemporaryDirectory() as folder:
         path = Path(folder, f"{net}.onnx")
@@ -107,28 +144,27 @@ def agreement(model, plain, net, test, device):
     accuracy = [round(100 * float((s.argmax(1) == labels).mean()), 2) for s in (scores, integers)]
     confusion = np.zeros((scores.shape[1],) * 2, int)
     np.add.at(confusion, (labels, integers.argmax(1)), 1)
-    different = int((~np.isclose(scores, integers, rtol=1e-4, atol=1e-4)).any(1).sum())
-    return {"accuracy": accuracy[0], "golden_accuracy": accuracy[1], "disagreements": different,
+    near = 1e-2 if model.quantizer.rectified else 1e-4
+    different = int((~np.isclose(scores, integers, rtol=1e-4, atol=near)).any(1).sum())
+    return {"tested": len(labels), "accuracy": accuracy[0], "golden_accuracy": accuracy[1], "disagreements": different,
             "confusion": confusion.tolist()}
 
 
 def _build(net, settings, classes, device):
     torch.manual_seed(settings.seed)
-    model = nets.build(net, settings.quantiser, len(classes))
+    model = nets.build(net, quantizers.of(settings), len(classes))
     if settings.keep < 1:
         prune.add_gates(model, settings.keep)
     return model.to(device, memory_format=torch.channels_last)
 
 
-def _teacher(net, settings, classes, device, train, validation, out):
-    """The trained teacher of the recipe, or None."""
-    if not settings.teacher:
-        return None
-    own = replace(recipes.load(settings.teacher, seed=settings.seed), mirror=settings.mirror)
+def _full_precision(net, settings, classes, device, train, validation, what, recipe, out):
+    """The network that another recipe trains first, of real weights."""
+    own = replace(recipes.load(recipe, seed=settings.seed), mirror=settings.mirror)
     model = _build(net, own, classes, device)
-    log = _fit(f"{net}'s teacher", model, train, validation, own, out)
+    log = _fit(f"{net}'s {what}", model, train, validation, own, out)
     if parallel.rank() == 0:
-        print(f"{net}'s teacher: {log[-1]['accuracy']:.2f} % of the validation images")
+        print(f"{net}'s {what}: {log[-1]['accuracy']:.2f} % of the validation images")
     return model.eval().requires_grad_(False)
 
 
@@ -179,13 +215,15 @@ def _name_of(dataset):
     return dataset if dataset in data.DATASETS else f"pictures in {Path(dataset).resolve().name}"
 
 
-def _command(net, recipe, dataset, seed, epochs, batch, bfloat16, calibrate_only):
+def _command(net, recipe, quantiser, bits, dataset, seed, epochs, batch, start_folder, bfloat16, calibrate_only):
     """Return the command that makes the same again, folders replaced by DIR."""
-    command = f"python -m train.run --net {net} --recipe {recipe} --data DIR --seed {seed}"
-    if dataset != nets.NETS[net].dataset:
-        command += f" --dataset {dataset if dataset in data.DATASETS else 'DIR'}"
-    command += f" --epochs {epochs}" * bool(epochs) + f" --batch {batch}" * bool(batch)
-    return command + " --calibrate-only" * calibrate_only + {
+    options = {
+        "net": net, "recipe": recipe, "quantiser": quantiser, "bits": bits, "data": "DIR", "seed": seed,
+        "dataset": None if dataset == nets.NETS[net].dataset else dataset if dataset in data.DATASETS else "DIR",
+        "epochs": epochs, "batch": batch, "start": start_folder and "DIR",
+    }  # fmt: skip
+    words = [f"--{key} {value}" for key, value in options.items() if value is not None]
+    return " ".join(["python -m train.run", *words]) + " --calibrate-only" * calibrate_only + {
         True: " --bfloat16", False: " --no-bfloat16", None: ""}[bfloat16]
 
 

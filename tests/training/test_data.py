@@ -213,7 +213,7 @@ def test_too_few_images(mnist):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", gzip.compress(idx(IMAGES))[:-9], gzip.compress(idx(IMAGES))[:40]],
-                         ids=["empty", "page", "no end", "half"])
+                         ids=["empty", "page", "without its end", "its head"])
 def test_damaged_gz(mnist, few, content):
     (mnist / "MNIST/raw/t10k-images-idx3-ubyte").unlink()
     write(mnist / "MNIST/raw/t10k-images-idx3-ubyte.gz", content)
@@ -364,7 +364,7 @@ def test_download_that_breaks_off(tmp_path, monkeypatch):
     gzip.compress(b"<html>" * 200),
     gzip.compress(gzip.decompress(archive(test=bytes(3074)))[:2000]),
     archive(train=bytes(3074)),
-], ids=["page", "no end", "page inside", "half", "other file"])  # fmt: skip
+], ids=["page", "without its end", "packed page", "archive without its end", "other files"])  # fmt: skip
 def test_archives_that_do_not_unpack(tmp_path, few, served, content):
     served("cifar100", {CIFAR_URL: content})
     with pytest.raises(UserError, match=r"needs test.bin in .*cifar-100-binary.tar.gz sent does not unpack: ."):

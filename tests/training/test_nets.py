@@ -31,6 +31,29 @@ def test_weights_and_shapes(name, count):
         assert model(torch.rand(2, channels, height, width)).shape == (2, 10)
 
 
+@pytest.mark.parametrize(("name", "count", "classes"), [
+    ("tbqnn", 3_487_104, 10),  # as the paper prints it
+    ("resnet8", 8 * 9 + 2 * 64 * 9 + (128 + 256 + 512 + 1024) * 9 + 8 * 16 + 16 * 32 + 320, 10),
+    ("resnet20", 432 + 6 * 2304 + 4608 + 5 * 9216 + 18432 + 5 * 36864 + 16 * 32 + 32 * 64 + 640, 10),
+    ("densenet22", 8_040, 10),
+    ("alexnet", 61_827_776, 1000),
+])
+def test_networks_for_powers_of_two(name, count, classes):
+    with torch.device("meta"):  # shapes alone
+        model = nets.build(name, "pow2").eval()
+        height, width, channels = nets.NETS[name].shape
+        with torch.no_grad():
+            assert model(torch.rand(2, channels, height, width)).shape == (2, classes)
+    assert sum(weight.numel() for weight in nets.binary_weights(model)) == count
+
+
+def test_deep_networks():
+    assert [len(nets.NETS[name].layers.split()) for name in ("resnet20", "resnet110")] == [1 + 9 + 2, 1 + 54 + 2]
+    words = nets.NETS["densenet100"].layers.split()
+    assert words.count("12G3") == 48 and words[0] == "24K3" and words[-1] == "10"
+    assert [word for word in words if word.endswith("K1")] == ["108K1", "150K1"]  # half of 24 + 192, and of 108 + 192
+
+
 def test_no_such_network():
     with pytest.raises(ValueError, match=r"no network 'vgg'; there are bvgg16"):
         nets.build("vgg")

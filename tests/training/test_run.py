@@ -52,6 +52,10 @@ def test_command_line_trains_and_ships(tiny, tmp_path, monkeypatch):
         (["--net", "tfc"], "give --data DIR"),
         (["--net", "tfc", "--device", "toaster"], "toaster"),
         (["--net", "tfc", "--epochs", "0"], "epochs is 0, not in 1 to"),
+        (["--net", "tfc", "--recipe", "quick", "--bits", "3"], "not for quantiser ste; choose --recipe powers"),
+        (["--net", "tfc", "--quantiser", "magic"], "no quantiser 'magic'; there are ste, staged"),
+        (["--net", "tbqnn", "--bits", "6"], "bits is 6, not in 1 to 5"),
+        (["--net", "alexnet"], "alexnet has no data set of its own: --dataset NAME, or the folder of your pictures"),
         (["--net", "tfc", "--recipe", "none"], "no recipe 'none' (No such file or directory); there are best, digits,"),
     ],
 )
@@ -80,6 +84,25 @@ def test_a_teacher_is_trained_first(tiny, tmp_path, monkeypatch):
     assert status == 0 and (tmp_path / "run" / "teacher" / "checkpoint.pt").is_file()
     taught = float(re.search(r"tiny's teacher: (\S+) % of the validation images", output)[1])
     assert taught > 80
+
+
+def test_power_of_two_weights_start_from_full_precision(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda *_: arrays(300))
+    (tmp_path / "full.toml").write_text("epochs = 4\nbatch = 20\nrate = 0.002\nquantiser = 'real'\n")
+    (tmp_path / "own.toml").write_text(
+        f"epochs = 2\nbatch = 20\nrate = 0.002\nquantiser = 'pow2'\nstart = '{tmp_path / 'full.toml'}'\n")
+    arguments = "--net", "tiny", "--recipe", str(tmp_path / "own.toml"), "--bits", "4", "--out"
+    status, output = invoke(*arguments, str(tmp_path / "run"))
+    assert status == 0 and float(re.search(r"tiny's start: (\S+) % of the validation images", output)[1]) > 80
+    report = json.loads((tmp_path / "run" / "tiny.json").read_text())
+    assert report["recipe"]["bits"] == 4 and "--bits 4" in report["command"] and report["trained"]
+    assert report["accuracy"] == report["golden_accuracy"] > 50
+
+    # The same start again, by name, and nothing learnt: direct rounding.
+    status, _ = invoke(*arguments, str(tmp_path / "rounded"), "--start", str(tmp_path / "run" / "start"),
+                       "--calibrate-only")
+    report = json.loads((tmp_path / "rounded" / "tiny.json").read_text())
+    assert status == 0 and report["trained"] and report["epochs"] == 0 and report["accuracy"] is not None
 
 
 def test_pruned_network_is_exported_smaller(tiny, tmp_path, monkeypatch):

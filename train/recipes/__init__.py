@@ -1,7 +1,7 @@
 """How to train, in short files that one can read: ``paper``, ``best``, ``quick``, ``ubq``, or one's own."""
 
 import tomllib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from math import cos, pi
 from pathlib import Path
 
@@ -10,6 +10,15 @@ from gen.errors import UserError
 __all__ = ["Recipe", "load", "names"]
 
 _FOLDER = Path(__file__).parent
+_LIMITS = {
+    "epochs": (1, 10**6), "rate": (0, 10), "batch": (2, 10**6), "freeze": (0, 10**3), "momentum": (0, 1),
+    "weight_decay": (0, 1), "bits": (1, 5), "act_bits": (4, 16), "shift": (0, 100), "label_smoothing": (0, 1),
+    "erase": (0, 1), "mixup": (0, 100), "distil": (0, 1), "ema": (0, 1), "keep": (0, 1),
+}  # fmt: skip
+_CHOICES = {
+    "schedule": ("linear", "cosine", "halving", "tenths"), "optimiser": ("adam", "sgd"),
+    "thresholds": ("largest", "variance"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,13 +30,28 @@ class Recipe:
     epochs : int
         Length of the schedule.
     rate : float
-        Adam's learning rate at the start.
+        Learning rate at the start.
     batch : int
         Images a step.
     schedule : str
-        ``linear``: constant for the first half, then in a line to 0; ``cosine``: to 0; ``halving``: every 40 epochs.
+        ``linear``: constant for the first half, then in a line to 0; ``cosine``: to 0; ``halving``: every 40 epochs;
+        ``tenths``: to a tenth after half of the epochs, and again after three quarters.
     quantiser : str
         A key of `train.quantizers.QUANTIZERS`.
+    optimiser : str
+        ``adam`` or ``sgd``.
+    momentum : float
+        Of ``sgd``.
+    weight_decay : float
+        Added to each gradient, times the parameter.
+    bits : int
+        Of power-of-two weights.
+    thresholds : str
+        Which real weight becomes which power of two, one of `train.powers.THRESHOLDS`.
+    act_bits : int
+        Of activations in fixed point.
+    start : str
+        Recipe of a full-precision network, trained first, whose weights this one starts from; empty: random ones.
     shift : int
         Move each image by up to so many pixels each way, the border filled with black.
     mirror : bool
@@ -60,6 +84,13 @@ class Recipe:
     batch: int = 100
     schedule: str = "linear"
     quantiser: str = "ste"
+    optimiser: str = "adam"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    bits: int = 3
+    thresholds: str = "largest"
+    act_bits: int = 16
+    start: str = ""
     shift: int = 0
     mirror: bool = False
     label_smoothing: float = 0.0
@@ -79,7 +110,8 @@ class Recipe:
             return 0.1 * self.rate * (1 + cos(pi * ((epoch - self.epochs) / self.freeze % 1))) / 2
         fraction = epoch / self.epochs
         return self.rate * {"linear": min(1, 2 * (1 - fraction)), "cosine": (1 + cos(pi * fraction)) / 2,
-                            "halving": 0.5 ** (epoch // 40)}[self.schedule]
+                            "halving": 0.5 ** (epoch // 40),
+                            "tenths": 0.1 ** ((fraction >= 0.5) + (fraction >= 0.75))}[self.schedule]
 
 
 def names():
@@ -116,13 +148,12 @@ def load(name, **changes):
 
 
 def _checked(recipe, path):
-    for key, least, most in [("epochs", 1, 10**6), ("rate", 0, 10), ("batch", 2, 10**6), ("freeze", 0, 10**3),
-                             ("shift", 0, 100), ("label_smoothing", 0, 1), ("erase", 0, 1), ("mixup", 0, 100),
-                             ("distil", 0, 1), ("ema", 0, 1), ("keep", 0, 1)]:
-        if not least <= asdict(recipe)[key] <= most:
-            raise UserError(f"recipe {path}: {key} is {asdict(recipe)[key]}, not in {least} to {most:,}")
-    if recipe.schedule not in ("linear", "cosine", "halving"):
-        raise UserError(f"recipe {path}: no schedule {recipe.schedule!r}; there are linear, cosine, halving")
+    for key, (least, most) in _LIMITS.items():
+        if not least <= getattr(recipe, key) <= most:
+            raise UserError(f"recipe {path}: {key} is {getattr(recipe, key)}, not in {least} to {most:,}")
+    for key, choices in _CHOICES.items():
+        if getattr(recipe, key) not in choices:
+            raise UserError(f"recipe {path}: no {key} {getattr(recipe, key)!r}; there are {', '.join(choices)}")
     if bool(recipe.teacher) != bool(recipe.distil):
         raise UserError(f"recipe {path}: teacher and distil go together, one of them is missing")
     if recipe.freeze and recipe.ema:
