@@ -95,4 +95,7 @@ class Rescale(wiring.Component):
         product = product.as_signed() if self.product.signed else product
         total = stage((product + decoded(addend, self.addends)) >> self.shift, f"sum{number}", reset_less=True)
         low, high = self.values.lo, self.values.hi
-        return Mux(total < low, low, Mux(total > high, high, total))[:self.values.bits]
+        least, most = (bound >> self.shift for bound in (self.product.lo + self.addends.lo,
+                                                         self.product.hi + self.addends.hi))
+        total = Mux(total > high, high, total) if most > high else total
+        return (Mux(total < low, low, total) if least < low else total | C(0, self.values.bits))[:self.values.bits]
