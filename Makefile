@@ -51,6 +51,9 @@ bench: $(VENV)/.sim
 bench-lanes: $(VENV)/.gen
 	$(RUN) -m bench.lanes $(ARGS)
 
+bench-powers: $(VENV)/.sim
+	$(RUN) -m bench.powers $(ARGS)
+
 bench-train: $(VENV)/.all
 	$(RUN) -m bench.train $(if $(DATA),--data "$(DATA)") $(ARGS)
 

@@ -12,6 +12,7 @@ from gen.build import app as generator
 from gen.emit import emit
 from gen.folding import Folding
 from gen.network import Conv, Flatten, Lookup, Network, Pool, Tensor, Threshold
+from tests.test_buffers import alike, residual
 
 from .images import frames
 from .run import app, prepare, simulate
@@ -71,6 +72,15 @@ def test_shipped_network_by_the_command_line(tmp_path, monkeypatch):
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*build, "--build", str(tmp_path / "tfc"), "--frames", "4"])
     assert result.exit_code == 0, result.output
     assert "bit-exact: 4 frames" in result.output and "14 cycles a frame in steady state" in result.output
+
+
+def test_branches_at_the_predicted_rate(tmp_path):
+    net = residual(4, 3)
+    foldings = alike(net, 4)
+    emit(net, foldings, tmp_path / "rtl", 1)
+    prepare(net, foldings, frames(net, 6)[0], tmp_path / "sim", build=1)
+    result = simulate(tmp_path / "rtl", tmp_path / "sim")
+    assert result["frames"] == 6 and result["cycles_per_frame"] == pytest.approx(8 * 8 * 9, rel=0.01)
 
 
 def flip_bit(path):

@@ -1,0 +1,85 @@
+"""Power-of-two networks: ``python -m bench.powers`` (``make bench-powers``) writes ``docs/bench-powers.json``.
+
+Whole networks on real images in RTL simulation, and shifts beside multipliers: the highest rate of one network with
+either, where both may take as many DSPs, and where both may take what they want of the chip.
+"""
+
+import json
+import os
+import pathlib
+import tempfile
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+import boards
+from bench.figures import report, row
+from bench.run import BOARD, command, simulation
+from gen import folding
+from gen.importers import qonnx
+from gen.plan import Plan
+from gen.solver import SHARE, solve, usable
+from gen.zoo import find
+
+NETS = "tbqnn", "resnet20", "densenet22"
+COMPARED = "tbqnn"
+DSPS = 768  # of both arrays that the paper compares (Chen et al. 2020)
+
+
+def _plan(multiplier, dsps=None):
+    """The fastest design for the board, with no more than so many DSPs."""
+    board = boards.find(BOARD)
+    network = qonnx.load(find(COMPARED), multiplier=multiplier)
+    budget = replace(board.budget, dsp=dsps / SHARE.dsp) if dsps else board.budget
+    return Plan(network, board, board.fabric_clock, solve(network, budget, board.fabric_clock))
+
+
+def _limit(plan):
+    """The resource of which ``plan`` takes most, and how much of what may be used."""
+    name, share = max(((name, getattr(plan.cost, name) / whole) for name, whole in usable(plan.board.budget).items()
+                       if whole), key=lambda pair: pair[1])
+    return f"{name.upper()}: {share:.0%} of what may be used"
+
+
+def _simulated(plan, multiplier):
+    """Cycles a frame of ``plan``, whose frames are bit-exact."""
+    with tempfile.TemporaryDirectory() as folder:
+        foldings, out = pathlib.Path(folder, "folding.json"), pathlib.Path(folder, "build")
+        folding.save(plan.foldings, foldings)
+        command("gen.build", "--net", COMPARED, "--board", BOARD, "--folding", str(foldings), "--out", str(out),
+                "--quiet", "--multiplier", multiplier)
+        printed = command("sim.run", "--net", COMPARED, "--board", BOARD, "--build", str(out), "--frames", "2")[2]
+        if "bit-exact" not in printed:
+            raise SystemExit(f"{COMPARED} with multipliers differs from the golden model:\n{printed[-3000:]}")
+        return json.loads((out / "sim" / "verilator" / "result.json").read_text())["cycles_per_frame"]
+
+
+def comparison():
+    """Shifts beside multipliers in DSPs."""
+    shifts, rates = _plan(None), {}
+    yield row(f"{COMPARED}, shifts, whole chip", round(shifts.rate), "frames/s", _limit(shifts), "cost model", True)
+    for where, dsps in ((f"{DSPS} DSPs", DSPS), ("whole chip", None)):
+        plan = _plan("dsp", dsps)
+        rates[where] = plan.clock_hz / _simulated(plan, "dsp")
+        yield row(f"{COMPARED}, multipliers in DSPs, {where}", round(rates[where]), "frames/s",
+                  f"{plan.cost.dsp:,.0f} DSP; {_limit(plan)}", "RTL simulation", True)
+    folder = pathlib.Path("rtl_out") / f"{COMPARED}-{BOARD}"
+    cycles = json.loads((folder / "sim" / "verilator" / "result.json").read_text())["cycles_per_frame"]
+    for where, rate in rates.items():
+        ratio, bar = shifts.clock_hz / cycles / rate, 2.9 if "DSP" in where else 0
+        yield row(f"{COMPARED}, shifts to multipliers, {where}", round(ratio, 1), "x", "2.9" if bar else "",
+                  "RTL simulation", ratio >= bar)
+
+
+def main(
+    out: Annotated[pathlib.Path, typer.Option(help="Where to write the figures.")] = pathlib.Path(
+        "docs/bench-powers.json"),
+):
+    """Measure; an hour on two cores."""
+    os.environ["CCACHE_DISABLE"] = "1"
+    report([*(simulation(net, 2) for net in NETS), comparison()], out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
