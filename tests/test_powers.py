@@ -66,19 +66,27 @@ def test_two_shifts_where_a_multiplier_would_be_large(bits, kind, tmp_path):
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 5])
 def test_rounding_to_the_nearest_power(bits, tmp_path):
+    count = 2 ** (bits - 1) - 1
     weights = RNG.normal(0, 0.1, (60, 3)).astype(np.float32)
-    weights[0, 0] = 0.45
+    weights[:2, 0] = 0.45, 2.0**-count  # which gives all powers that there are
     model = chain(node("Mul", 2.0), node("Sub", 1.0), quant(1 / 8, 4), node("Flatten"), node("MatMul", weights))
     with pytest.raises(UserError, match=r"MatMul_4 .*the nearest to \S+ is \S+\).*--powers n"):
         imported(model, tmp_path)
     (tmp_path / "float.onnx").write_bytes(model.SerializeToString())
     found = qonnx.load(tmp_path / "float.onnx", powers=bits)
-    count = 2 ** (bits - 1) - 1
     assert found.layers[-1].weight_values == Powers(count)
     grid = np.array([0.0, *(sign * 2.0 ** (-1 - k) for k in range(count) for sign in (1, -1))])
     nearest = grid[np.abs(weights[..., None] - grid).argmin(-1)]
     order = np.arange(60).reshape(2, 6, 5).transpose(1, 2, 0).ravel()  # the stream has channels last
     np.testing.assert_array_equal(found.layers[-1].weights[:, :, 0, 0] * 2.0**-count, nearest[order].T)
+
+
+def test_too_many_powers(tmp_path):
+    weights = np.float32(2.0 ** -RNG.integers(0, 18, (60, 3)))
+    weights[:2, 0] = 1, 2.0**-17
+    model = chain(node("Mul", 2.0), node("Sub", 1.0), quant(1 / 8, 4), node("Flatten"), node("MatMul", weights))
+    with pytest.raises(UserError, match=r"MatMul_4 .*up to 15 powers of two.*--powers n"):
+        imported(model, tmp_path)
 
 
 def test_multipliers_in_place_of_shifts(tmp_path):

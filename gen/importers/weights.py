@@ -59,6 +59,9 @@ def integer_weights(constant, activations):
     found = Powers.holding(integers, terms) if 0 in activations and not values.bipolar else None
     if found and found.count <= _MAX_POWERS and (found.terms > 1 or found.bits <= values.bits):
         values = found
+    elif found and values.bits > _MAX_BITS:
+        raise WeightError(f"weights that are powers of two from 1 to 2^{found.count - 1}, times a scale; at most "
+                          f"{_MAX_POWERS} of them can be told apart (5 bits): have them rounded, --powers 5")
     elif values.bits > _MAX_BITS:
         raise WeightError(f"weights of {values.bits} bits; at most {_MAX_BITS} are supported")
     return integers.reshape(constant.array.shape), scale, values
