@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gen.bits import BIPOLAR, BYTE, Values
+from gen.bits import BIPOLAR, BYTE, Powers, Values
 from gen.build import app as generator
 from gen.emit import emit
-from gen.folding import Folding
-from gen.network import Conv, Flatten, Lookup, Network, Pool, Tensor, Threshold
+from gen.folding import Folding, limits
+from gen.hw.lanes import ShiftLane, SignLane, lane_for
+from gen.hw.popcount import XnorLane
+from gen.network import Conv, Flatten, Lookup, Network, Pool, Rescale, Tensor, Threshold
+from gen.stages import stages
+from tests import integers
 from tests.test_buffers import alike, residual
 
 from .images import frames
+from .lint import lint
 from .run import app, prepare, simulate
 
 FOLDINGS = {"quantise": Folding(simd=3), "conv1": Folding(4, 3, 2), "conv2": Folding(4, 4, 4), "pool": Folding(simd=2),
@@ -72,6 +77,53 @@ def test_shipped_network_by_the_command_line(tmp_path, monkeypatch):
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*build, "--build", str(tmp_path / "tfc"), "--frames", "4"])
     assert result.exit_code == 0, result.output
     assert "bit-exact: 4 frames" in result.output and "14 cycles a frame in steady state" in result.output
+
+
+def mixed():
+    """Powers of two with 16-bit activations, then signs with signs, then signs with small integers."""
+    rng = np.random.default_rng(3)
+    layers = [Lookup("quantise", Tensor(8, 8, 3, BYTE), table=(np.arange(256) - 128)[None], values=Values(-128, 127))]
+
+    def add(kind, name, **parameters):
+        layers.append(kind(name, layers[-1].output, **parameters))
+
+    def conv(name, outputs, values, **parameters):
+        tensor = layers[-1].output
+        size = 1 if tensor.positions == 1 else 3
+        shape = outputs, tensor.channels, size, size
+        weights = rng.integers(0, 2, shape) * 2 - 1 if values.bipolar else integers.random_powers(rng, shape, values)
+        add(Conv, name, weights=weights, weight_values=values, pads=(size // 2,) * 4)
+
+    def threshold(name, values):
+        channels, reach = layers[-1].output.channels, layers[-1].output.values.hi // 8
+        limits = np.sort(rng.integers(-reach, reach + 1, (channels, values.levels - 1)), axis=1)
+        add(Threshold, name, thresholds=limits, flip=np.zeros(channels, bool), values=values)
+
+    conv("conv1", 8, Powers(3))
+    add(Rescale, "rescale1", factor=rng.integers(500, 900, 8), addend=rng.integers(0, 1 << 16, 8), shift=5,
+        values=Values(0, 65535))
+    conv("conv2", 8, Powers(7))
+    threshold("sign2", BIPOLAR)
+    conv("conv3", 8, BIPOLAR)
+    threshold("threshold3", Values(-4, 3))
+    add(Pool, "pool", stride=(2, 2))
+    add(Flatten, "flatten")
+    conv("dense", 10, BIPOLAR)
+    return Network("mixed", tuple(layers), np.ones(10), np.zeros(10))
+
+
+def test_binary_and_power_of_two_layers_in_one_network(tmp_path):
+    net = mixed()
+    assert [type(lane_for(layer, 2)) for layer in net.layers if isinstance(layer, Conv)] == [
+        ShiftLane, ShiftLane, XnorLane, SignLane]
+    foldings = {stage.name: Folding(**{what: whole if what == "simd" else 1
+                                       for what, whole in limits(stage.layer).items()}) for stage in stages(net)}
+    foldings["dense"] = Folding(1, 8)
+    emit(net, foldings, tmp_path / "rtl", 1)
+    prepare(net, foldings, frames(net, 6)[0], tmp_path / "sim", build=1)
+    result = simulate(tmp_path / "rtl", tmp_path / "sim")
+    assert result["frames"] == 6 and result["cycles_per_frame"] == pytest.approx(8 * 8 * 8 * 9, rel=0.01)
+    assert lint(tmp_path / "rtl", "mixed_accelerator") == []
 
 
 def test_branches_at_the_predicted_rate(tmp_path):
