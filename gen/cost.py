@@ -12,7 +12,7 @@ from math import ceil, expm1, lcm, log1p
 
 import numpy as np
 
-from .bits import Values
+from .bits import Powers, Values
 from .buffers import least_rows
 from .hw.lanes import MultiplyLane, ShiftLane, SignLane, lane_for
 from .hw.memory import in_blocks
@@ -149,7 +149,8 @@ def _lane(layer, simd):
             x, w = (max(2, Values(values.lo, values.hi).bits) for values in (lane.values, lane.weights))
             dsp = lane.multiplier == "dsp" or (not lane.multiplier and x + w >= DSP_BITS)
             luts = 0 if dsp or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
-            cost = Resources(lut=luts, ff=bits, dsp=dsp) * simd + _tree(simd, bits)
+            decoder = w * isinstance(lane.weights, Powers)
+            cost = Resources(lut=luts + decoder, ff=bits, dsp=dsp) * simd + _tree(simd, bits)
             cost += Resources(lut=-(simd // 2)) * (bits <= 3)  # the narrowest adders need no carries
         case _:
             nines = ceil(simd / 9)
@@ -241,8 +242,13 @@ def _rescale(layer, lanes, conv=None, gain=1):
                        source=source, values=layer.values, lanes=lanes, file="")
     words = unit.words()
     wide = unit.product.bits + 1
-    multiplier = Resources(dsp=ceil(unit.factors.bits / 17) * ceil(source.bits / 26))
-    each = multiplier + Resources(lut=wide + layer.values.bits, ff=2 * wide + unit.addends.bits + layer.values.bits)
+    sizes = [values.bits + (not values.signed) for values in (unit.factors, source)]  # a DSP takes 18 by 27 bits
+    dsps = min(ceil(a / 18) * ceil(b / 27) for a, b in (sizes, sizes[::-1]))
+    each = Resources(lut=wide + layer.values.bits, ff=2 * wide + unit.addends.bits + layer.values.bits, dsp=dsps)
+    if dsps > 1:
+        each += Resources(lut=(dsps - 1) * wide / 2)
+    elif len(words) > 4:  # Yosys lets the DSP add
+        each += Resources(lut=-wide, ff=-unit.addends.bits)
     table = _rom(lanes * unit.item_bits, len(words), _distinct(words, unit.item_bits))
     return table + each * lanes + _control("threshold", 1, 0)
 

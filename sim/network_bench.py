@@ -149,7 +149,8 @@ async def frames(dut):
     cocotb.start_soon(bench.send(*IMAGES))
     scores, ends = await bench.receive(len(IMAGES))
     await compare(bench, everything, scores)
-    steady = [b - a for a, b in pairwise(ends)][len(ends) // 2:]
+    between = [b - a for a, b in pairwise(ends)]
+    steady = between[len(between) // 2:]
     cycles = median(steady) if steady else None
     (FOLDER / "result.json").write_text(json.dumps(
         {"frames": len(IMAGES), "cycles_per_frame": cycles, "latency_cycles": ends[0], "scores": scores.tolist()}))

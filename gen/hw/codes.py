@@ -11,9 +11,8 @@ __all__ = ["decoded", "encoded"]
 def decoded(code, values):
     """The number that ``code`` stands for; a bipolar one is -1 or +1, one of powers their sum."""
     if isinstance(values, Powers):
-        terms = (code.word_select(k, values.term.bits) for k in range(values.terms))
-        sizes = [0, *(1 << power for power in range(values.count))]
-        return sum(Mux(term[-1], -size, size) for term in terms for size in [select(map(C, sizes), term[:-1])])
+        meanings = [C(int(value)) for value in values.term.decode(range(1 << values.term.bits))]
+        return sum(select(meanings, code.word_select(k, values.term.bits)) for k in range(values.terms))
     if values.bipolar:
         return Mux(code, C(1, signed(2)), C(-1, signed(2)))
     return code.as_signed() if values.signed else code
