@@ -126,10 +126,9 @@ class _Node:
 
     @property
     def key(self):
-        """What its pace depends on, but for queues."""
-        edges = ((e.storing, e.latency, tuple(e.needs), tuple(e.frees), 0 if self.queued else e.capacity)
-                 for e in self.inputs)
-        return tuple(self.work), self.kept, tuple(edges)
+        """What its pace depends on."""
+        edges = ((e.storing, e.latency, tuple(e.needs), tuple(e.frees), e.capacity) for e in self.inputs)
+        return tuple(self.work), self.kept, len(self.outputs), tuple(edges)
 
 
 @dataclass(frozen=True)
