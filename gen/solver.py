@@ -14,7 +14,7 @@ from .plan import Plan
 from .resources import Resources
 from .stages import stages
 
-__all__ = ["SHARE", "solve"]
+__all__ = ["SHARE", "Space", "solve", "usable"]
 
 SHARE = Resources(lut=0.7, ff=0.7, bram=0.8, dsp=0.8, uram=0.8)  # of a chip: beyond, routing suffers
 STREAM_BITS = 512  # widest word that the input stream may have
@@ -101,57 +101,78 @@ def _too_large(network, smallest, budget, fixed):
                      f"{'; '.join(missing)}. A chip with {' and '.join(wanted)} would hold it.")
 
 
-def solve(network, budget, clock_hz, target_fps=None, fixed=None):
-    """Foldings of all layers, by name.
+class Space:
+    """All foldings of a network for a chip.
 
     Parameters
     ----------
+    network : Network
     budget : Resources
         What the chip has; of it at most :data:`SHARE` is used.
     clock_hz : float
-    target_fps : float, optional
-        Frames a second to reach with the fewest LUTs. Without it: the highest rate that fits.
     fixed : dict, optional
         Foldings that are given, by layer name.
 
     Raises
     ------
     UserError
-        The network does not fit, the rate cannot be reached, or a given folding is impossible.
+        The network does not fit, or a given folding is impossible.
     """
-    fixed, room = fixed or {}, usable(budget)
-    check(network, fixed)
-    options = [_options(stage.layer, stage.threshold, fixed.get(stage.name), np.inf if number else STREAM_BITS)
-               for number, stage in enumerate(stages(network))]
 
-    def plan(numbers):
-        return Plan(network, None, clock_hz, {stage.name: option.foldings[number] for stage, option, number
-                                              in zip(stages(network), options, numbers, strict=True)})
+    def __init__(self, network, budget, clock_hz, fixed=None):
+        fixed = fixed or {}
+        check(network, fixed)
+        self.network, self.clock_hz, self.room, self.stages = network, clock_hz, usable(budget), stages(network)
+        self.options = [_options(stage.layer, stage.threshold, fixed.get(stage.name), np.inf if number else STREAM_BITS)
+                        for number, stage in enumerate(self.stages)]
+        # Slower frames leave more to choose from, so that the first frame time that fits is the shortest.
+        # Scores leave one at a time: nothing need be faster than that.
+        times = np.concatenate([option.cycles for option in self.options]).clip(min=network.output.channels)
+        times = np.unique(times)
+        shortest = bisect_left(times, True, key=lambda time: self.cheapest(time) is not None)
+        if shortest == len(times):
+            most = sum(int(option.blocks.max()) for option in self.options)
+            raise _too_large(network, self._plan(_choose(self.options, np.inf, most)).cost, budget, fixed)
+        self.times = times[shortest:]  # cycles a frame that are possible, ascending
 
-    def chosen(frame_cycles):
+    def _plan(self, numbers):
+        return Plan(self.network, None, self.clock_hz, {
+            stage.name: option.foldings[number]
+            for stage, option, number in zip(self.stages, self.options, numbers, strict=True)})
+
+    def cheapest(self, frame_cycles):
         """Plan of the fewest LUTs that fits with all that is between and around the layers; or None."""
-        blocks = floor(room.bram / BLOCK)
-        while (numbers := _choose(options, frame_cycles, blocks)) is not None:
-            whole = plan(numbers)
-            if whole.cost.within(room):
-                return whole
-            if whole.cost.bram <= room.bram:
+        blocks = floor(self.room.bram / BLOCK)
+        while (numbers := _choose(self.options, frame_cycles, blocks)) is not None:
+            plan = self._plan(numbers)
+            if plan.cost.within(self.room):
+                return plan
+            if plan.cost.bram <= self.room.bram:
                 return None
-            blocks -= ceil((whole.cost.bram - room.bram) / BLOCK)  # windows hold more than they must alone
+            blocks -= ceil((plan.cost.bram - self.room.bram) / BLOCK)  # windows hold more than they must alone
         return None
 
-    # Slower frames leave more to choose from, so that the first frame time that fits is the shortest.
-    # Scores leave one at a time: nothing need be faster than that.
-    times = np.concatenate([option.cycles for option in options]).clip(min=network.output.channels)
-    times = np.unique(times)
-    shortest = bisect_left(times, True, key=lambda time: chosen(time) is not None)
-    if shortest == len(times):
-        most = sum(int(option.blocks.max()) for option in options)
-        raise _too_large(network, plan(_choose(options, np.inf, most)).cost, budget, fixed)
-    time = times[shortest]
+
+def solve(network, budget, clock_hz, target_fps=None, fixed=None):
+    """Foldings of all layers, by name.
+
+    Parameters
+    ----------
+    network, budget, clock_hz, fixed : object
+        As :class:`Space` takes them.
+    target_fps : float, optional
+        Frames a second to reach with the fewest LUTs. Without it: the highest rate that fits.
+
+    Raises
+    ------
+    UserError
+        The network does not fit, the rate cannot be reached, or a given folding is impossible.
+    """
+    space = Space(network, budget, clock_hz, fixed)
+    time = space.times[0]
     if target_fps:
         if clock_hz / time < target_fps:
             raise UserError(f"{network.name} cannot reach {target_fps:,.0f} frames/s on this board at "
                             f"{clock_hz / 1e6:g} MHz; the highest that fits is {floor(clock_hz / time):,}")
         time = clock_hz / target_fps
-    return chosen(time).foldings
+    return space.cheapest(time).foldings
