@@ -30,7 +30,6 @@ SHAPES = tuple((width, depth, size) for size, shapes in (
     (1, ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))),
     (0.5, ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)))) for width, depth in shapes)
 DSP_BITS = 9  # narrower products are made of LUTs
-XNOR = 1.48  # LUTs per input of an XNOR lane, up to the counts of nine
 SIGN = 0.55  # LUTs per input bit of a sign lane, up to the adder tree
 FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
 MULTIPLEXER = 1 / 514  # what Yosys counts for an input of one bit, in RAMB36
@@ -130,6 +129,23 @@ def _shifter(x_bits, powers):
     return x_bits + 3 + (1 if powers <= 7 else FAR) * (x_bits + powers - 1)
 
 
+def _counter(lane):
+    """XNORs and compressors, counted; then adders of what is left."""
+    *levels, last = lane.levels
+    luts = sum(lane.levels[0]) + sum(3 * (height // 6) for level in levels for height in level)
+    final = lane.sum.shape().width
+    if max(last) == 1:
+        return Resources(lut=luts, ff=sum(map(sum, levels)) + final)
+    registers = sum(map(sum, lane.levels)) + final
+    if sum(last) <= 6:
+        return Resources(lut=luts + final, ff=registers)
+    rows = [max(weight for weight, height in enumerate(last) if height > k) + 1 for k in range(max(last))]
+    while len(rows) > 1:
+        rows = [max(rows[k:k + 2]) + (k + 1 < len(rows)) for k in range(0, len(rows), 2)]
+        luts += sum(rows)
+    return Resources(lut=luts, ff=registers)
+
+
 @cache
 def _lane(layer, simd):
     """Products of one processing element and their sum; the lane itself."""
@@ -153,9 +169,7 @@ def _lane(layer, simd):
             cost = Resources(lut=luts + decoder, ff=bits, dsp=dsp) * simd + _tree(simd, bits)
             cost += Resources(lut=-(simd // 2)) * (bits <= 3)  # the narrowest adders need no carries
         case _:
-            nines = ceil(simd / 9)
-            cost = Resources(lut=XNOR * simd if simd > 3 else 2, ff=4 * nines if nines > 1 else simd.bit_length())
-            cost += _tree(nines, bits) if nines > 1 else Resources()
+            cost = _counter(lane)
     return cost, lane
 
 

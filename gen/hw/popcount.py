@@ -10,23 +10,68 @@ from ..bits import Values
 __all__ = ["XnorLane"]
 
 
-def _full_add(a, b, c):
-    """Sums and carries of three vectors, bit by bit."""
-    return a ^ b ^ c, a & b | a & c | b & c
+def compressed(heights):
+    """How many bits of each weight are left of ``heights`` after six of a weight have become three, wherever there are.
+
+    Six bits of weight w count up to 6: a bit of weights w, 2w and 4w each. Three LUT6 take away three bits.
+    """
+    left = [0] * (len(heights) + 2)
+    for weight, height in enumerate(heights):
+        sixes, rest = divmod(height, 6)
+        for further, bits in enumerate((sixes + rest, sixes, sixes)):
+            left[weight + further] += bits
+    return left[:len(left) - next(k for k, height in enumerate(reversed(left)) if height)]
 
 
-def _thirds(vector):
-    size = len(vector) // 3
-    return vector[:size], vector[size:2 * size], vector[2 * size:]
+def _table(bits, number):
+    """Bits of ``number(b)``, from the lowest, for up to six ``bits`` b: each a table, which becomes one LUT6.
+
+    Written as full adders instead, they share what is between, and synthesis needs half as much again.
+    """
+    words = [[word >> k & 1 for k in range(len(bits))] for word in range(1 << len(bits))]
+    numbers = [number(word) for word in words]
+    tables = (sum((value >> bit & 1) << k for k, value in enumerate(numbers))
+              for bit in range(max(numbers).bit_length()))
+    return [C(table, len(words)).bit_select(Cat(bits), 1) for table in tables]
+
+
+def _agreements(bits):
+    """How many bits of the first half are those of the second."""
+    half = len(bits) // 2
+    return sum(a == b for a, b in zip(bits[:half], bits[half:], strict=True))
+
+
+def _by_weight(parts):
+    """Columns of bits of one weight each, from (weight of the lowest, bits of a number)."""
+    columns = {}
+    for weight, bits in parts:
+        for further, bit in enumerate(bits):
+            columns.setdefault(weight + further, []).append(bit)
+    return [columns[weight] for weight in sorted(columns)]
+
+
+def _compressed(weight, column):
+    """Of each six bits three, and what is left over, as :func:`_by_weight` takes them."""
+    whole = len(column) // 6 * 6
+    yield from ((weight, _table(column[k:k + 6], sum)) for k in range(0, whole, 6))
+    yield from ((weight, [bit]) for bit in column[whole:])
+
+
+def _registered(m, columns, name):
+    """The same bits a clock later."""
+    registers = [Signal(len(column), name=f"{name}_{1 << k}", reset_less=True) for k, column in enumerate(columns)]
+    m.d.sync += [register.eq(Cat(column)) for register, column in zip(registers, columns, strict=True)]
+    return [list(register) for register in registers]
 
 
 class XnorLane(wiring.Component):
     """Binary weights and activations: agreements of ``x`` and ``w`` are counted.
 
-    Reading bits as signs (1 is +1, 0 is -1), the dot product is ``2 * count - simd``. Two levels of full adders count
-    nine bits each, every result bit of a level one LUT6 (the first absorbs the XNOR); an adder tree follows. A word
-    outside the image must add half its length: ``pad`` resets the last register to that. For an odd ``simd`` counts
-    are then kept in halves, to stay exact.
+    Reading bits as signs (1 is +1, 0 is -1), the dot product is ``2 * count - simd``. Three agreements become a number
+    of two bits, in two LUT6, which absorb the XNOR. Compressors then take six bits of a weight to three in three LUT6,
+    level by level, with a register after each, until no weight has six; adders end it. A word outside the image must
+    add half its length: ``pad`` resets the last register to that. For an odd ``simd`` counts are then kept in halves,
+    to stay exact.
 
     Parameters
     ----------
@@ -53,14 +98,20 @@ class XnorLane(wiring.Component):
                          | ({"pad": In(1)} if pad else {}))
 
     @property
-    def nines(self):
-        """Groups of nine bits."""
-        return -(-self.simd // 9)
+    def levels(self):
+        """Bits of each weight after the XNORs, and after each level of compressors."""
+        found = [[-(-self.simd // 3), (self.simd + 1) // 3]]
+        found[0] = found[0][:1 + (self.simd > 1)]
+        while max(found[-1]) >= 6:
+            found.append(compressed(found[-1]))
+        return found
 
     @property
     def latency(self):
-        """Clocks from the vectors to the sum: a register after the full adders and every second level of the tree."""
-        return 1 + ((self.nines - 1).bit_length() + 1) // 2
+        """Clocks from the vectors to the sum: a register after each level, and every second one of the adders."""
+        last = self.levels[-1]
+        adders = 1 if sum(last) <= 6 else (max(last) - 1).bit_length()
+        return len(self.levels) + ((adders + 1) // 2 if max(last) > 1 else 0)
 
     @property
     def gain(self):
@@ -78,18 +129,20 @@ class XnorLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        agree = Signal(9 * self.nines)  # missing inputs never agree
-        m.d.comb += agree[:self.simd].eq(~(self.x ^ self.w))
-        ones, twos = (Signal(3 * self.nines, name=name) for name in ("ones", "twos"))
-        m.d.comb += Cat(ones, twos).eq(Cat(*_full_add(*_thirds(agree))))
-        # Of three numbers of two bits: the sum of the ones carries into that of the twos.
-        (weight1, carry1), (sum2, carry2) = _full_add(*_thirds(ones)), _full_add(*_thirds(twos))
-        weights = [weight1, sum2 ^ carry1, carry2 ^ (sum2 & carry1), carry2 & sum2 & carry1]
-        counts = [Signal(self.nines, name=f"count{1 << k}", reset_less=True) for k in range(4)]
-        m.d.sync += [count.eq(weight) for count, weight in zip(counts, weights, strict=True)]
-
-        terms = [Cat(count[k] for count in counts) for k in range(self.nines)]
-        count = self._tree(m, terms) if self.nines > 1 else Cat(counts)
+        columns = _by_weight((0, _table([*self.x[k:k + 3], *self.w[k:k + 3]], _agreements))
+                             for k in range(0, self.simd, 3))
+        for level in range(1, len(self.levels)):
+            columns = _registered(m, columns, f"level{level}")
+            columns = _by_weight(part for weight, column in enumerate(columns) for part in _compressed(weight, column))
+        height = max(map(len, columns))
+        if height > 1:
+            columns = _registered(m, columns, "last")
+        rows = [Cat(column[k] if k < len(column) else Const(0, 1) for column in columns) for k in range(height)]
+        if sum(map(len, columns)) <= 6:
+            weights = [1 << weight for weight, column in enumerate(columns) for _ in column]
+            rows = [Cat(_table([bit for column in columns for bit in column],
+                               lambda word: sum(bit * weight for bit, weight in zip(word, weights, strict=True))))]
+        count = self._tree(m, rows)
         half = self._pad(m, count) if self.pads else None
         m.d.comb += self.sum.eq(Cat(half, count) if self.halves else count)
 
@@ -97,13 +150,14 @@ class XnorLane(wiring.Component):
 
     def _tree(self, m, terms):
         """Register with the sum of ``terms``."""
-        levels = (len(terms) - 1).bit_length()
+        levels = max(1, (len(terms) - 1).bit_length())
         for level in range(levels):
             pairs = [terms[k:k + 2] for k in range(0, len(terms), 2)]
-            bound = min(self.simd, 18 << level)
-            terms = [Signal(range(bound + 1), name=f"sum{level}_{k}", reset_less=True) for k in range(len(pairs))]
+            sums = [sum(pair[1:], pair[0]) for pair in pairs]
+            shapes = [range(self.simd + 1)] if level == levels - 1 else [total.shape() for total in sums]
+            terms = [Signal(shape, name=f"sum{level}_{k}", reset_less=True) for k, shape in enumerate(shapes)]
             domain = m.d.sync if level % 2 or level == levels - 1 else m.d.comb
-            domain += [term.eq(sum(pair[1:], pair[0])) for term, pair in zip(terms, pairs, strict=True)]
+            domain += [term.eq(total) for term, total in zip(terms, sums, strict=True)]
         return terms[0]
 
     def _pad(self, m, count):
