@@ -11,14 +11,17 @@ from itertools import accumulate, pairwise
 from math import ceil, inf
 
 from .folding import beats, cycles, lanes
-from .network import Conv, Join, Pool, TopK
+from .hw.lanes import lane_for
+from .network import Conv, Join, Pool, Rescale, Threshold, TopK
 from .stages import stages
 
 __all__ = ["Sizes", "least_rows", "schedule", "sizes"]
 
 _FRAMES = 6  # by the second half of them the pace is steady
 _SLACK = 1.002  # cycles a frame that are close enough to the slowest layer's
-_CROSSING = 4  # cycles that a payload takes through a unit that keeps nothing, about
+_WINDOW = 4  # cycles from a row's last pixel to the first tap, and about as many from its last tap until it is freed
+_MATRIX = 5  # cycles from a lane's sum to the matrix unit's output
+_QUEUE = 2  # cycles from end to end of a queue, and through a join
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class _Node:
     outputs: list = field(default_factory=list)
     kept: int = 1  # output pixels that wait while others are computed
     queued: bool = False  # whether branches meet here
+    keeps: bool = False  # whether it has a queue itself
     given: list = field(default_factory=list)  # when each output pixel left
     free: float = 0  # when the last one was computed
 
@@ -128,7 +132,7 @@ class _Node:
     def key(self):
         """What its pace depends on."""
         edges = ((e.storing, e.latency, tuple(e.needs), tuple(e.frees), e.capacity) for e in self.inputs)
-        return tuple(self.work), self.kept, len(self.outputs), tuple(edges)
+        return tuple(self.work), self.kept, tuple(edges)
 
 
 @dataclass(frozen=True)
@@ -150,24 +154,47 @@ def _nodes(network, foldings):
     taken, _ = lanes(found[0].layer, foldings[found[0].name])
     positions = network.input.positions
     source = _Node("source", [beats(network.input, taken) / positions] * positions)
-    nodes, paths = [source], {None: _Path(source)}
+    nodes, paths, given = [source], {None: _Path(source)}, {None: taken}
     for stage in found:
         layer, folding = stage.layer, foldings[stage.name]
-        taken, gives = lanes(layer, folding)
+        taken, given[stage] = lanes(layer, folding)
         ways = [paths[s].then(beats(tensor, taken), 0) for s, tensor in zip(stage.sources, stage.inputs, strict=True)]
         if not isinstance(layer, Conv | Join | Pool | TopK):
-            paths[stage] = ways[0].then(0, _CROSSING)
+            paths[stage] = ways[0].then(0, _latency(layer))
             continue
         node = _node(layer, folding, [len(way.node.work) for way in ways])
         node.start = paths[stage.start].node
-        for way, edge in zip(ways, _edges(layer, node, ways), strict=True):
+        for source, way, edge in zip(stage.sources, ways, _edges(layer, node, ways), strict=True):
+            if isinstance(layer, Join):
+                edge.spare = int(given[source] >= taken)  # what is narrower gathers while it is another branch's turn
             node.inputs.append(edge)
             way.node.outputs.append(edge)
         nodes.append(node)
-        paths[stage] = _Path(node).then(beats(layer.output, gives), _CROSSING * (4 if isinstance(layer, Conv) else 2))
-    for edge in (edge for node in nodes if len(node.outputs) > 1 for edge in node.outputs):
-        edge.spare = int(edge.storing <= 1)  # a branch gets one payload at most that another has no room for
+        paths[stage] = _Path(node).then(beats(layer.output, given[stage]),
+                                        _latency(layer, folding, stage.threshold))
+    for node in nodes:
+        if len(node.outputs) > 1 or not node.keeps:  # at most one payload waits between such a node and the next
+            for edge in node.outputs:
+                edge.spare = int(edge.storing <= 1)
     return nodes
+
+
+def _latency(layer, folding=None, threshold=None):
+    """Cycles that a payload takes through the units of a layer, about."""
+    match layer:
+        case Conv():
+            after = _latency(threshold) if threshold else 2
+            return _WINDOW + lane_for(layer, folding.simd).latency + _MATRIX + after
+        case Pool():
+            return _WINDOW + 1
+        case Threshold():
+            return (layer.values.levels - 1).bit_length() + 1
+        case Rescale():
+            return 4
+        case Join():
+            return 1
+        case _:
+            return 2
 
 
 def _node(layer, folding, counts):
@@ -177,7 +204,7 @@ def _node(layer, folding, counts):
     work, count = cycles(layer, folding), layer.output.positions
     group = folding.pixels
     return _Node(layer.name, ([work / count * group] + [0] * (group - 1)) * (count // group),
-                 kept=group * max(1, 3 // (layer.output.channels // folding.pe)))
+                 kept=group * max(1, 3 // (layer.output.channels // folding.pe)), keeps=isinstance(layer, Conv))
 
 
 def _edges(layer, node, ways):
@@ -221,7 +248,7 @@ def _advance(node, period):
             wanted = frame * edge.count + edge.needs[y]
             if wanted > len(edge.stored):
                 return len(given) > before
-            ready = max(ready, edge.stored[wanted - 1]) if wanted else ready
+            ready = max(ready, edge.stored[wanted - 1] + _QUEUE * node.queued) if wanted else ready
         for edge in node.outputs:
             earlier = k - edge.capacity
             if earlier >= len(edge.freed):
@@ -231,11 +258,12 @@ def _advance(node, period):
         if not node.inputs:
             ready = frame * period
         if node.queued:  # pixels pass one after the other
-            left = leaving = done = max(ready, node.free + node.work[y], room + gap, node.free + gap)
+            left = done = max(ready, node.free + node.work[y], room + gap, node.free + gap)
+            leaving = done + 1  # when the queue knows
         else:
             done = max(ready, node.free, given[k - node.kept] if k >= node.kept else 0) + node.work[y]
             left = max(done, room + gap, given[-1] + gap if given else 0)
-            leaving = done + _CROSSING
+            leaving = done + _WINDOW
         node.free = done
         given.append(left)
         for edge in node.inputs:
@@ -296,7 +324,8 @@ def _fit_queues(nodes, join, target, bound, known):
     source = _Node("fork", [target / count] * count,
                    outputs=[edge for edge in fork.outputs if any(edge in node.inputs for node in inside)])
     part = [source, *inside[:-1], last]
-    key = tuple(node.key for node in part)
+    origins = {edge: k for k, node in enumerate(part) for edge in node.outputs}
+    key = tuple((node.key, tuple(origins.get(edge) for edge in node.inputs)) for node in part)
     if key not in known:
         _measure(part, join.inputs, target)
         for edge in join.inputs:

@@ -103,7 +103,8 @@ def reopen(folder):
     path = folder / "manifest.json"
     try:
         facts = json.loads(path.read_text())
-        net, board, clock_hz, options = (facts[key] for key in ("net", "board", "clock_hz", "options"))
+        net, board, clock_hz = (facts[key] for key in ("net", "board", "clock_hz"))
+        options = facts.get("options", {})  # of which earlier versions had none
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): build again") from None
     network = qonnx.load(folder / "model.onnx.xz", net, **options)

@@ -52,7 +52,7 @@ class PlannedStage:
         for k, (tensor, given) in enumerate(zip(self.stage.inputs, self.given, strict=True)):
             branch = f"branch{k}_" * self.stage.joins
             if self.stage.joins and self.queues[k]:
-                kinds[f"{branch}fifo"] = fifo(given * tensor.values.bits, self.queues[k] * tensor.channels // given)
+                kinds[f"{branch}fifo"] = fifo(taken * tensor.values.bits, self.queues[k] * tensor.channels // taken)
             for kind, resources in converters(tensor.values.bits, given, taken).items():
                 kinds[branch + kind] = resources
         if self.consumers > 1:
@@ -147,8 +147,11 @@ class Plan:
         first, last = self.stages[0], self.stages[-1]
         _, given = lanes(last.layer, last.folding)
         scores = converters(self.network.output.values.bits, given, 1)
-        return {name: resources for stage in self.stages for name, resources in stage.units.items()} | {
-            f"_scores_{kind}": resources for kind, resources in scores.items()} | {
+        forks = sum(source is None for stage in stages(self.network) for source in stage.sources)
+        found = {"input_fork": fork(forks)} if forks > 1 else {}
+        for stage in self.stages:
+            found |= stage.units
+        return found | {f"_scores_{kind}": resources for kind, resources in scores.items()} | {
             "shell": shell(lanes(first.layer, first.folding)[0] * self.network.input.values.bits)}
 
     @property

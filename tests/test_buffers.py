@@ -110,6 +110,50 @@ def alike(net, channels):
             Folding(simd=limits(stage.layer)["simd"]) for stage in stages(net)}
 
 
+def side_by_side(kind, source, sizes, outputs):
+    """Branches of a pixel-wise and a 3x3 layer after ``source`` bits, joined by ``kind``."""
+    tensor = Tensor(8, 8, 4, BYTE)
+    lookup = Lookup("quantise", tensor, table=(np.arange(256) % (1 << source))[None],
+                    values=Values(0, (1 << source) - 1))
+    fork, branches = lookup.output, []
+    rng = np.random.default_rng(3)
+    for k, (size, count) in enumerate(zip(sizes, outputs, strict=True)):
+        product = Conv(f"conv{k}", fork, weights=rng.integers(0, 2, (count, 4, size, size)) * 2 - 1,
+                       pads=(size // 2,) * 4)
+        limits = np.sort(rng.integers(-20, 20, (count, 7)), axis=1)
+        branches.append((product, Threshold(f"quantise{k}", product.output, thresholds=limits,
+                                            flip=np.zeros(count, bool), values=Values(-4, 3))))
+    join = kind("join", fork, tuple(branches), (1,) * len(branches))
+    flat = Flatten("flatten", join.output)
+    dense = Conv("dense", flat.output, weights=np.ones((2, flat.output.channels, 1, 1), np.int8))
+    return Network("side", (lookup, join, flat, dense), np.ones(2), np.zeros(2))
+
+
+@pytest.mark.parametrize(("kind", "foldings"), [
+    (Concat, {"conv0": Folding(8, 4), "conv1": Folding(1, 4), "join": Folding(simd=2)}),  # one gives half as many
+    (Concat, {"conv0": Folding(2, 4), "conv1": Folding(4, 4), "join": Folding(simd=4)}),
+    (Add, {"conv0": Folding(1, 1), "conv1": Folding(8, 4), "join": Folding(simd=1)}),
+    (Add, {"conv0": Folding(8, 4), "conv1": Folding(8, 4, 8), "join": Folding(simd=8)}),
+])
+def test_pace_of_narrow_branches(kind, foldings, monkeypatch):
+    net = side_by_side(kind, 3, (1, 3), (8, 8))
+    foldings = foldings | {"quantise": Folding(simd=4), "dense": Folding(2, 16)}
+    assert pace(net, foldings, 8, monkeypatch) == pytest.approx(slowest(net, foldings), rel=0.02)
+
+
+def test_pace_of_a_pixel_a_clock(monkeypatch):
+    """A branch of thresholds of many levels alone, and the pixels themselves."""
+    lookup = Lookup("quantise", Tensor(8, 8, 1, BYTE), table=np.arange(256)[None] - 128, values=Values(-128, 127))
+    limits = np.arange(-127, 128)[None]
+    threshold = Threshold("many", lookup.output, thresholds=limits, flip=np.zeros(1, bool), values=Values(-128, 127))
+    join = Add("join", lookup.output, ((threshold,), ()), (1, 1))
+    flat = Flatten("flatten", join.output)
+    dense = Conv("dense", flat.output, weights=np.ones((2, 64, 1, 1), np.int8))
+    net = Network("pixels", (lookup, join, flat, dense), np.ones(2), np.zeros(2))
+    foldings = {"quantise": Folding(), "many": Folding(), "join": Folding(), "dense": Folding(2, 1)}
+    assert pace(net, foldings, 8, monkeypatch) == pytest.approx(64, rel=0.02)
+
+
 @pytest.mark.parametrize("dense", [False, True])
 def test_queues_of_branches_are_as_long_as_need_be(dense, monkeypatch):
     """At full rate as they are, not with one pixel less."""

@@ -38,6 +38,8 @@ GRAPHS = {
                      *end(60)),
     "raw sums": (*START, conv(1), node("Add", "t2"), quant(2.0, 4), *end(60)),
     "twice the same": (*START, node("Add", "t2"), bipolar(), *end(60)),
+    "falling beside a shortcut": (*START, conv(1), node("BatchNormalization", *np.float32(
+        [[1, -1], [0, 1], [1, 0], [1, 1]])), quant(1 / 2, 3), conv(2), node("Add", "t3"), quant(1.0, 4), *end(60)),
     "pooled": (*START, conv(1), quant(1 / 4, 4), node("Add", "t2"), node("GlobalAveragePool"), *end(2)),
 }
 
@@ -73,6 +75,7 @@ def test_what_is_common_is_computed_once(tmp_path):
     ((conv(1), node("BatchNormalization", *np.float32([[1, 2], [0, 1], [1, 0], [1, 1]])), node("Add", "t2")),
      r"Add_5 .*put a Quant node"),
     ((node("MatMul", "t2"),), r"MatMul_3 .*takes several activations"),
+    ((node("Pad", np.array([0, 0, 1, 1, 0, 0, 1, 1]), 0.0), node("Add", "t3")), r"Add_4 .*follows a Pad node"),
 ])
 def test_refused(nodes, complaint, tmp_path):
     with pytest.raises(UserError, match=complaint):

@@ -81,6 +81,18 @@ def test_rounding_to_the_nearest_power(bits, tmp_path):
     np.testing.assert_array_equal(found.layers[-1].weights[:, :, 0, 0] * 2.0**-count, nearest[order].T)
 
 
+def test_only_weights_that_are_no_powers_are_rounded(tmp_path):
+    ternary = np.float32(0.3 * RNG.integers(-1, 2, (60, 4)))
+    bias = np.float32([[0.3, 0.7, -1.1]])
+    model = chain(node("Mul", 2.0), node("Sub", 1.0), quant(1 / 8, 4), node("Flatten"), node("MatMul", ternary),
+                  node("Relu"), quant(1 / 2, 4, signed=0), node("Gemm", np.float32(RNG.normal(0, 1, (4, 3))), bias))
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    found = qonnx.load(tmp_path / "net.onnx", powers=5)
+    first, last = (layer for layer in found.layers if isinstance(layer, Conv))
+    assert first.weight_values == Powers(1) and isinstance(last.weight_values, Powers)
+    np.testing.assert_allclose(found.offset, bias[0], rtol=1e-6)
+
+
 def test_too_many_powers(tmp_path):
     weights = np.float32(2.0 ** -RNG.integers(0, 18, (60, 3)))
     weights[:2, 0] = 1, 2.0**-17

@@ -168,10 +168,11 @@ class Netlist:
                                           values=layer.output.values, lanes=taken)
         for k, ((port, given, tensor), pixels) in enumerate(zip(streams, queues, strict=True)):
             name = f"{stage.name}_branch{k}"
+            port = self.convert(name, port, given, taken, tensor)  # while it is another branch's turn
             if pixels:
-                fifo = Fifo(given * tensor.values.bits, pixels * tensor.channels // given)
+                fifo = Fifo(taken * tensor.values.bits, pixels * tensor.channels // taken)
                 port = self._chain(port, [(f"{name}_fifo", fifo)])
-            self.links.append((self.convert(name, port, given, taken, tensor), unit.inputs[k]))
+            self.links.append((port, unit.inputs[k]))
         self.units[f"{stage.name}_{kind}"] = unit
         return unit.o
 

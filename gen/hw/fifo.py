@@ -37,7 +37,7 @@ class Fifo(wiring.Component):
             advance.eq(~self.o.valid | self.o.ready),
             fetch.eq(advance & (stored != 0)),
             words.write.addr.eq(tail), words.write.data.eq(self.i.payload), words.write.en.eq(put),
-            words.read.addr.eq(head), words.read.en.eq(advance), self.o.payload.eq(words.read.data),
+            words.read.addr.eq(head), words.read.en.eq(fetch), self.o.payload.eq(words.read.data),
         ]
         m.d.sync += [held.eq(held + put - take), stored.eq(stored + put - fetch)]
         with m.If(put):

@@ -98,4 +98,5 @@ class Rescale(wiring.Component):
         least, most = (bound >> self.shift for bound in (self.product.lo + self.addends.lo,
                                                          self.product.hi + self.addends.hi))
         total = Mux(total > high, high, total) if most > high else total
-        return (Mux(total < low, low, total) if least < low else total | C(0, self.values.bits))[:self.values.bits]
+        total = Mux(total < low, low, total) if least < low else total
+        return (total | C(0, self.values.bits))[:self.values.bits]

@@ -45,7 +45,8 @@ def _joined(names, node, kind, signals, sign):
                          "of the least; give their quantisers one scale, or scales that are powers of two")
     factors[1:] *= sign
     common = _common(signals)
-    fork = common[-1].output if common else signals[0].layers[0].input
+    begun = [signal.layers[0].input for signal in signals if signal.layers]
+    fork = common[-1].output if common else [*begun, signals[0].tensor][0]
     branches = tuple(signal.layers[len(common):] for signal in signals)
     layer = kind(names.numbered(kind.__name__.lower()), fork, branches, tuple(int(f) for f in factors))
     view = signals[0].view if kind is Add else None

@@ -5,6 +5,7 @@ with a signal continues it.
 """
 
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def load(path, name=None, powers=None, multiplier=None):
     Parameters
     ----------
     path : path
-        An ``.onnx`` or ``.onnx.xz`` file: QONNX, one image in, layers in a chain, scores or classes out.
+        An ``.onnx`` or ``.onnx.xz`` file: QONNX, one image in, layers in a chain or in branches, scores or classes out.
     name : str, optional
         What to call the network; the file's name when not given.
     powers : int, optional
@@ -81,12 +82,14 @@ def load(path, name=None, powers=None, multiplier=None):
     names = Names()
     tensors = dict(model.constants)
     tensors[model.input_name] = Signal.of_pixels(model.input_shape, 1 if model.input_is_integer else 1 / 255)
+    takers = Counter(name for node in model.nodes for name in node.inputs)
     for node in model.nodes:
         inputs = _inputs(node, tensors)
         if powers and node.op in _PRODUCTS:
-            inputs = [rounded(value, powers) if _weights(value) else value for value in inputs]
-        results = _evaluated(names, node, inputs)
-        tensors.update(zip(node.outputs, results, strict=False))
+            inputs[:2] = [rounded(value, powers) if isinstance(value, Constant) else value for value in inputs[:2]]
+        for output, result in zip(node.outputs, _evaluated(names, node, inputs), strict=False):
+            shared = isinstance(result, Signal) and takers[output] > 1
+            tensors[output] = replace(result, shared=True) if shared else result
     network = _network(name, model, tensors)
     if multiplier:
         return replace(network, layers=changed(network.layers, lambda layer: _multiplying(layer, multiplier)))
@@ -118,10 +121,6 @@ def _inputs(node, tensors):
     return [tensors[name] if name else None for name in node.inputs]
 
 
-def _weights(value):
-    return isinstance(value, Constant) and value.array.ndim > 1
-
-
 def _evaluated(names, node, inputs):
     """Constants or signals after ``node``, a tuple."""
     try:
@@ -144,13 +143,13 @@ def _node(names, node, inputs):
         return Constant(CONSTANTS["Shape"](node.attributes, signals[0].view if signals else inputs[0].array))
     if not signals:
         return _folded(node, inputs)
-    if len(signals) > 1 and node.op in JOINS:
+    if len(signals) > 1 and node.op in JOINS and not any(signal.pads for signal in signals):
         return joined(names, node, inputs)
-    if len(signals) > 1 or node.op in CONSTANTS:
+    if node.op in CONSTANTS or (len(signals) > 1 and node.op not in JOINS):
         raise node.error(
             f"takes several activations ({', '.join(node.inputs)}); only {', '.join(JOINS)} can"
         )
-    if signals[0].pads and node.op not in _TAKES_PADS:
+    if any(signal.pads for signal in signals) and node.op not in _TAKES_PADS:
         raise node.error(f"follows a Pad node; only {', '.join(sorted(_TAKES_PADS))} can")
     if node.op in _LAYERS:
         return _LAYERS[node.op](names, node, *inputs)

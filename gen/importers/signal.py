@@ -45,6 +45,8 @@ class Signal:
         Set while the graph's value is nothing but integer times scale.
     pads : tuple, optional
         A Pad node that waits for its convolution or pooling: ((top, left, bottom, right), value).
+    shared : bool
+        Whether several nodes take it, so that its layers cannot be changed to suit one.
     """
 
     layers: tuple
@@ -54,6 +56,7 @@ class Signal:
     chain: Callable
     scale: np.ndarray | None = None
     pads: tuple | None = None
+    shared: bool = False
 
     @classmethod
     def of_pixels(cls, shape, unit):
@@ -89,7 +92,7 @@ class Signal:
     @property
     def reversible(self):
         """Whether channels can be negated: their filters are at hand."""
-        return bool(self.layers) and isinstance(self.layers[-1], Conv)
+        return bool(self.layers) and isinstance(self.layers[-1], Conv) and not self.shared
 
     def then(self, step):
         """Apply an element-wise ``step`` to the floats."""

@@ -63,7 +63,8 @@ def integer_weights(constant, activations):
         raise WeightError(f"weights that are powers of two from 1 to 2^{found.count - 1}, times a scale; at most "
                           f"{_MAX_POWERS} of them can be told apart (5 bits): have them rounded, --powers 5")
     elif values.bits > _MAX_BITS:
-        raise WeightError(f"weights of {values.bits} bits; at most {_MAX_BITS} are supported")
+        others = "" if 0 in activations else "; powers of two can have more, but not where activations are signs"
+        raise WeightError(f"weights of {values.bits} bits; at most {_MAX_BITS} are supported{others}")
     return integers.reshape(constant.array.shape), scale, values
 
 
@@ -108,12 +109,17 @@ def _nearest_powers(numbers, least):
 def rounded(constant, bits):
     """The powers of two of ``bits`` bits (and 0) that are nearest to weights, the largest of them to the largest.
 
-    Binary weights stay as they are.
+    Weights that are binary, or such powers times a scale, stay as they are.
     """
-    largest = np.abs(constant.array).max()
-    if not np.isfinite(largest) or not largest or (constant.values is not None and constant.values.bipolar):
+    largest, count = np.abs(constant.array).max(), 2 ** (bits - 1) - 1
+    if not np.isfinite(largest) or not largest:
         return constant
-    count = max(1, 2 ** (bits - 1) - 1)
+    try:
+        *_, values = integer_weights(constant, Values(0, 1))
+    except WeightError:
+        values = None
+    if values and (values.bipolar or (isinstance(values, Powers) and values.terms == 1 and values.count <= count)):
+        return constant
     top = np.log2(_nearest_powers(largest.astype(np.float64), -np.inf))
     array = np.clip(_nearest_powers(constant.array.astype(np.float64), top - count + 1), -(2.0**top), 2.0**top)
     return replace(constant, array=array.astype(np.float32), scale=None, values=None)
