@@ -23,16 +23,34 @@ def compressed(heights):
     return left[:len(left) - next(k for k, height in enumerate(reversed(left)) if height)]
 
 
-def _table(bits, number):
-    """Bits of ``number(b)``, from the lowest, for up to six ``bits`` b: each a table, which becomes one LUT6.
+def _table(vectors, number):
+    """Vectors of the bits of ``number(b)``, from the lowest, for the bits b at each place of up to six ``vectors``.
 
-    Written as full adders instead, they share what is between, and synthesis needs half as much again.
+    A tree of multiplexers over one input after the other, which becomes one LUT6 a bit. Full adders, which share what
+    is between, would need half as much again.
     """
-    words = [[word >> k & 1 for k in range(len(bits))] for word in range(1 << len(bits))]
+    words = [[word >> k & 1 for k in range(len(vectors))] for word in range(1 << len(vectors))]
     numbers = [number(word) for word in words]
-    tables = (sum((value >> bit & 1) << k for k, value in enumerate(numbers))
-              for bit in range(max(numbers).bit_length()))
-    return [C(table, len(words)).bit_select(Cat(bits), 1) for table in tables]
+    return [_chosen(vectors, [value >> bit & 1 for value in numbers]) for bit in range(max(numbers).bit_length())]
+
+
+def _chosen(vectors, table):
+    """Bits of ``table`` at the numbers that ``vectors`` make up place by place, the first in the lowest bit."""
+    *others, vector = vectors
+    low, high = table[:len(table) // 2], table[len(table) // 2:]
+    if low == high:
+        return _chosen(others, low)
+    if not any(low):
+        return vector & _chosen(others, high) if not all(high) else vector
+    if not any(high):
+        return ~vector & _chosen(others, low) if not all(low) else ~vector
+    if high == [1 - bit for bit in low]:
+        return vector ^ _chosen(others, low)
+    if all(low):
+        return ~vector | _chosen(others, high)
+    if all(high):
+        return vector | _chosen(others, low)
+    return (vector & _chosen(others, high)) | (~vector & _chosen(others, low))
 
 
 def _agreements(bits):
@@ -42,26 +60,33 @@ def _agreements(bits):
 
 
 def _by_weight(parts):
-    """Columns of bits of one weight each, from (weight of the lowest, bits of a number)."""
+    """Columns of bits of one weight each, from (weight of the lowest, vectors of bits of ascending weight)."""
     columns = {}
-    for weight, bits in parts:
-        for further, bit in enumerate(bits):
-            columns.setdefault(weight + further, []).append(bit)
-    return [columns[weight] for weight in sorted(columns)]
+    for weight, vectors in parts:
+        for further, vector in enumerate(vectors):
+            columns.setdefault(weight + further, []).append(vector)
+    return [Cat(columns[weight]) for weight in sorted(columns)]
+
+
+def _slices(vector, count):
+    """``vector`` cut into ``count`` equal ones."""
+    size = len(vector) // count
+    return [vector[k * size:(k + 1) * size] for k in range(count)]
 
 
 def _compressed(weight, column):
     """Of each six bits three, and what is left over, as :func:`_by_weight` takes them."""
     whole = len(column) // 6 * 6
-    yield from ((weight, _table(column[k:k + 6], sum)) for k in range(0, whole, 6))
-    yield from ((weight, [bit]) for bit in column[whole:])
+    if whole:
+        yield weight, _table(_slices(column[:whole], 6), sum)
+    yield weight, [column[whole:]]
 
 
 def _registered(m, columns, name):
     """The same bits a clock later."""
     registers = [Signal(len(column), name=f"{name}_{1 << k}", reset_less=True) for k, column in enumerate(columns)]
-    m.d.sync += [register.eq(Cat(column)) for register, column in zip(registers, columns, strict=True)]
-    return [list(register) for register in registers]
+    m.d.sync += [register.eq(column) for register, column in zip(registers, columns, strict=True)]
+    return registers
 
 
 class XnorLane(wiring.Component):
@@ -129,8 +154,11 @@ class XnorLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        columns = _by_weight((0, _table([*self.x[k:k + 3], *self.w[k:k + 3]], _agreements))
-                             for k in range(0, self.simd, 3))
+        whole = self.simd // 3 * 3
+        parts = [(0, _table([*_slices(self.x[:whole], 3), *_slices(self.w[:whole], 3)], _agreements))] * (whole > 0)
+        if whole < self.simd:
+            parts.append((0, _table([*self.x[whole:], *self.w[whole:]], _agreements)))
+        columns = _by_weight(parts)
         for level in range(1, len(self.levels)):
             columns = _registered(m, columns, f"level{level}")
             columns = _by_weight(part for weight, column in enumerate(columns) for part in _compressed(weight, column))
