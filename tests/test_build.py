@@ -28,7 +28,7 @@ def model(tmp_path, monkeypatch):
         return network.name, [f"{network.name}.v", "conv1_weights.mem"]
 
     monkeypatch.setattr(module.zoo, "find", lambda net: source)
-    monkeypatch.setattr(module.qonnx, "load", lambda path: tiny())
+    monkeypatch.setattr(module.qonnx, "load", lambda path, **options: tiny())
     monkeypatch.setattr(module, "emit", emit)
     monkeypatch.chdir(tmp_path)
     return source
@@ -129,7 +129,7 @@ def test_report(model):
 def test_untrained_models_are_called_so(model, monkeypatch):
     network = tiny()
     network.metadata["trained"] = "false"
-    monkeypatch.setattr(module.qonnx, "load", lambda path: network)
+    monkeypatch.setattr(module.qonnx, "load", lambda path, **options: network)
     assert "UNTRAINED" in run().stdout
 
 
