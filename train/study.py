@@ -93,8 +93,8 @@ def _plot(results, path):
 
 def main(
     folder: Annotated[Path | None, typer.Option("--data", help="Folder of the data sets; or set BNN_DATA.")] = None,
-    network: Annotated[list[str], typer.Option(help="Once for each.")] = ["cnn6", "lenet"],  # noqa: B006
-    quantiser: Annotated[list[str], typer.Option(help="Once for each.")] = ["ubq", "ste", "tanh", "dsq"],  # noqa: B006
+    network: Annotated[list[str], typer.Option(help="Once for each.")] = ("cnn6", "lenet"),
+    quantiser: Annotated[list[str], typer.Option(help="Once for each.")] = ("ubq", "ste", "tanh", "dsq"),
     seeds: Annotated[int, typer.Option(min=1)] = 5,
     epochs: Annotated[int, typer.Option(min=1, help="Of every cell.")] = 10,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at a time, one core each.")] = 2,
