@@ -19,7 +19,7 @@ from .importers import qonnx
 from .report import NAMES
 from .solver import Space, usable
 
-__all__ = ["limiting", "trade_off"]
+__all__ = ["app", "limiting", "trade_off"]
 
 STEP = 1.25  # between one frame time and the next, at least
 
@@ -99,7 +99,11 @@ def _plot(plans, budget, title, path):
     pyplot.close(figure)
 
 
-def _main(
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
     net: Annotated[str, typer.Option(metavar="NAME|FILE.onnx", help="A shipped network, or a QONNX file.")],
     board: Annotated[str, typer.Option(metavar="NAME", help=f"One of: {', '.join(boards.names())}.")],
     clock_mhz: Annotated[float | None, typer.Option(
@@ -125,4 +129,4 @@ def _main(
 
 
 if __name__ == "__main__":
-    typer.run(_main)
+    app()

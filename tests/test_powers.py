@@ -8,10 +8,12 @@ from gen import golden
 from gen.bits import BIPOLAR, Powers, Values, pack
 from gen.errors import UserError
 from gen.hw.lanes import MultiplyLane, ShiftLane, lane_for
+from gen.hw.rescale import Rescale as RescaleUnit
 from gen.importers import qonnx
 from gen.importers.rescaling import _OFF
 from gen.network import Conv, Rescale, Tensor
 
+from . import streams
 from .graphs import bipolar, chain, imported, node, quant, signs
 from .integers import random_powers
 from .reference import reference
@@ -163,6 +165,15 @@ def test_rescaling_is_within_its_bound(tmp_path):
             rounded = np.clip((sums[:, None] * layer.factor + layer.addend) >> layer.shift,
                               layer.values.lo, layer.values.hi)
             assert np.abs(rounded - exact).max() <= 0.5 and _OFF <= 0.25
+
+
+def test_rescaling_to_a_range_that_is_not_filled():
+    """Sums that need fewer bits than the activations: the lanes stay apart."""
+    source, values = Values(-8, 7), Values(-3, 60)
+    unit = RescaleUnit([1, 1], [0, 0], 0, source=source, values=values, lanes=2, file="few")
+    x = RNG.integers(-8, 8, (20, 2))
+    found = streams.run(unit, pack(source.encode(x), source.bits), 20)
+    assert found == pack(values.encode(x.clip(-3, 60)), values.bits)
 
 
 @pytest.mark.parametrize(("values", "weights", "lane"), [
