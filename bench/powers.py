@@ -8,6 +8,7 @@ import json
 import pathlib
 import tempfile
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -26,6 +27,8 @@ from sim.run import prepare, simulate
 NETS = "tbqnn", "resnet20", "densenet22"
 COMPARED = "tbqnn"
 DSPS = 768  # of both arrays that the paper compares (Chen et al. 2020)
+FRAMES = 3  # the interval after the second is that of steady state
+PARTS = pathlib.Path("rtl_out/bench-powers")  # what each part has measured
 
 
 def _plan(multiplier, dsps=None):
@@ -48,33 +51,48 @@ def _simulated(plan):
     with tempfile.TemporaryDirectory() as folder:
         rtl, work = pathlib.Path(folder, "rtl"), pathlib.Path(folder, "sim")
         emit(plan.network, plan.foldings, rtl, 0)
-        prepare(plan.network, plan.foldings, frames(plan.network, 3)[0], work)
+        prepare(plan.network, plan.foldings, frames(plan.network, FRAMES)[0], work)
         return simulate(rtl, work, only="frames")["cycles_per_frame"]
 
 
-def comparison():
-    """Shifts beside multipliers in DSPs."""
-    shifts, rates = _plan(None), {}
-    yield row(f"{COMPARED}, shifts, whole chip", round(shifts.rate), "frames/s", _limit(shifts), "cost model", True)
-    for where, dsps in ((f"{DSPS} DSPs", DSPS), ("whole chip", None)):
-        plan = _plan("dsp", dsps)
-        rates[where] = plan.clock_hz / _simulated(plan)
-        yield row(f"{COMPARED}, multipliers in DSPs, {where}", round(rates[where]), "frames/s",
-                  f"{plan.cost.dsp:,.0f} DSP; {_limit(plan)}", "RTL simulation", True)
-    folder = pathlib.Path("rtl_out") / f"{COMPARED}-{BOARD}"
-    cycles = json.loads((folder / "sim" / "verilator" / "result.json").read_text())["cycles_per_frame"]
-    for where, rate in rates.items():
-        ratio, bar = shifts.clock_hz / cycles / rate, 2.9 if "DSP" in where else 0
-        yield row(f"{COMPARED}, shifts to multipliers, {where}", round(ratio, 1), "x", "2.9" if bar else "",
-                  "RTL simulation", ratio >= bar)
+def shifts():
+    """The fastest design without multipliers."""
+    plan = _plan(None)
+    yield row(f"{COMPARED}, shifts, whole chip", round(plan.rate), "frames/s", _limit(plan), "cost model", True)
+
+
+def multipliers(where, dsps, bar):
+    """Multipliers in so many DSPs, and how much faster shifts are in the simulation of the same network before."""
+    plan = _plan("dsp", dsps)
+    cycles = _simulated(plan)
+    yield row(f"{COMPARED}, multipliers in DSPs, {where}", round(plan.clock_hz / cycles), "frames/s",
+              f"{plan.cost.dsp:,.0f} DSP; {_limit(plan)}", "RTL simulation", True)
+    result = pathlib.Path("rtl_out", f"{COMPARED}-{BOARD}", "sim", "verilator", "result.json")
+    ratio = cycles / json.loads(result.read_text())["cycles_per_frame"]
+    yield row(f"{COMPARED}, shifts to multipliers, {where}", round(ratio, 1), "x", str(bar or ""), "RTL simulation",
+              ratio >= bar)
+
+
+def kept(name, measure, resume):
+    """Figures of one part, or, to resume, those that it has measured before."""
+    file = PARTS / f"{name}.json"
+    if not (resume and file.exists()):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(list(measure())))
+    yield from json.loads(file.read_text())
 
 
 def main(
     out: Annotated[pathlib.Path, typer.Option(help="Where to write the figures.")] = pathlib.Path(
         "docs/bench-powers.json"),
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the parts that a run before has finished.")] = False,
 ):
     """Measure; an hour on two cores."""
-    report([*(simulation(net, 2) for net in NETS), comparison()], out)
+    parts = {net: partial(simulation, net, FRAMES) for net in NETS} | {
+        "shifts": shifts, "multipliers": partial(multipliers, f"{DSPS} DSPs", DSPS, 2.9),
+        "multipliers-whole-chip": partial(multipliers, "whole chip", None, 0),
+    }
+    report([kept(name, measure, resume) for name, measure in parts.items()], out)
 
 
 if __name__ == "__main__":
