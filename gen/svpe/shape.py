@@ -1,0 +1,70 @@
+"""How large an array is built, and of what."""
+
+from dataclasses import dataclass
+
+from ..bits import BIPOLAR, Powers, Values
+
+__all__ = ["FORMS", "WORD", "WORD_PIXELS", "Shape"]
+
+FORMS = "svpe", "luts", "vpe"
+WORD = 128  # bits of the memory's data bus
+WORD_PIXELS = WORD // 16
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size and arithmetic of an array.
+
+    Parameters
+    ----------
+    chains : int
+        Row chains of each lane: the paper's k * Pn, k for each input channel that it works on at a time.
+    taps : int
+        Cells of a chain: the paper's k, at most 3.
+    lanes : int
+        Output channels at a time: the paper's Pm.
+    bits : int
+        Of weights: 1 to 5, powers of two; 16 with ``vpe``.
+    form : str
+        ``svpe``: shifts, and a DSP for each chain, which adds the chain to those above it and multiplies for its last
+        cell; ``luts``: shifts, without a DSP; ``vpe``: a DSP for each cell, which multiplies.
+    pixel_bits : int
+        Of a signed activation in the array; memory holds 16-bit words.
+    acc_bits : int
+        Of an accumulator.
+    chain_words : int
+        Memory words in the pixel buffer of each chain.
+    out_depth : int
+        Accumulators of each lane, and as many finished sums.
+    drains : int
+        Lanes that are rescaled and stored at once; divides ``lanes``.
+    """
+
+    chains: int = 24
+    taps: int = 3
+    lanes: int = 32
+    bits: int = 3
+    form: str = "svpe"
+    pixel_bits: int = 17
+    acc_bits: int = 36
+    chain_words: int = 512
+    out_depth: int = 1024
+    drains: int = 8
+
+    def __post_init__(self):
+        if self.form not in FORMS:
+            raise ValueError(f"form {self.form!r}: there are {', '.join(FORMS)}")
+        limits = {"chains": (1, 255), "taps": (1, 3), "lanes": (1, 255), "pixel_bits": (2, 17), "acc_bits": (2, 48),
+                  "bits": (16, 16) if self.form == "vpe" else (1, 5)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}, not within {low} to {high}")
+        if self.lanes % self.drains:
+            raise ValueError(f"drains is {self.drains}, which does not divide {self.lanes} lanes")
+
+    @property
+    def weights(self):
+        """What a weight can be."""
+        if self.form == "vpe":
+            return Values(-(1 << self.bits - 1), (1 << self.bits - 1) - 1)
+        return BIPOLAR if self.bits == 1 else Powers((1 << self.bits - 1) - 1)
