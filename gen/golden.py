@@ -18,11 +18,13 @@ from train.data import DATASETS, classes
 from train.data import load as load_images
 
 from .errors import UserError, reported
+from .importers.model import parse
 from .importers.qonnx import load
 from .network import Add, Conv, Flatten, Join, Lookup, Pool, Rescale, Threshold, TopK
+from .reference import reference
 from .zoo import find
 
-__all__ = ["as_input", "class_count", "data_set", "evaluate", "examples", "image_shape", "run"]
+__all__ = ["as_input", "class_count", "compare", "data_set", "evaluate", "examples", "image_shape", "run"]
 
 # Memory: values of a layer's output in one batch, and values of the matrix that a convolution is turned into.
 _BATCH_VALUES = 1 << 22
@@ -100,14 +102,37 @@ def evaluate(network, images, labels, progress=True):
     label = f"{network.name}, golden model"
     hidden = not (progress and Console().is_terminal)
     for batch in track(batches, label, disable=hidden, transient=True):
-        right += np.count_nonzero(_best(network, run(network, images[batch])) == labels[batch])
+        right += np.count_nonzero(_best(network, _scaled(network, images[batch])) == labels[batch])
     return right / len(images)
 
 
+def compare(network, images, wanted):
+    """How near the golden model is to what the float graph puts out for the same images.
+
+    Parameters
+    ----------
+    network : Network
+    images : uint8 array, shape (count, height, width, channels)
+    wanted : array of as many scores, or class numbers after a ``TopK`` layer
+
+    Returns
+    -------
+    same : int
+        Images with the same best class.
+    error : float
+        The largest difference of a score.
+    """
+    given = _scaled(network, images)
+    wanted = wanted.reshape(given.shape)
+    return np.count_nonzero(_best(network, given) == _best(network, wanted)), float(np.abs(given - wanted).max())
+
+
+def _scaled(network, images):
+    return run(network, images) * network.scale + network.offset
+
+
 def _best(network, scores):
-    if isinstance(network.layers[-1], TopK):
-        return scores[:, 0]
-    return np.argmax(scores * network.scale + network.offset, axis=1)
+    return scores[:, 0] if isinstance(network.layers[-1], TopK) else np.argmax(scores, axis=1)
 
 
 def _batch_size(network):
@@ -294,17 +319,26 @@ def _main(
         int | None,
         typer.Option(min=2, max=5, metavar="BITS", help="Round weights that are not binary to powers of two."),
     ] = None,
+    graph: Annotated[
+        bool, typer.Option("--compare", help="And compare with the file's float graph: up to a second an image.")
+    ] = False,
 ):
     """Measure the accuracy of the golden model on test images."""
     with reported():
-        network = load(find(net), powers=powers)
+        path = find(net)
+        network = load(path, powers=powers)
         pixels, labels = (array[:images] for array in examples(network, data, dataset))
         accuracy = evaluate(network, pixels, labels)
+        compared = compare(network, pixels, reference(parse(path), pixels)) if graph else None
     untrained = " [bold red]untrained[/]" if network.untrained else ""
     Console().print(
         f"{network.name}{untrained}: {accuracy:.2%} of {len(labels):,} test images (golden model)",
         soft_wrap=True,
     )
+    if compared:
+        same, error = compared
+        print(f"against the float graph in QONNX's executor: {same:,} answers are the same, the largest score error is "
+              f"{error:.2g}")
 
 
 if __name__ == "__main__":

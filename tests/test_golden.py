@@ -10,17 +10,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
 from gen import golden, zoo
 from gen.bits import BYTE, Values
 from gen.errors import UserError
 from gen.importers.qonnx import load
 from gen.network import Conv, Flatten, Network, Pool, Rescale, Tensor, Threshold, TopK
+from gen.reference import reference
 from tests import integers
-from tests.graphs import imported
+from tests.graphs import bipolar, chain, imported, node, signs
 from tests.random_networks import random_network
-from tests.reference import reference
 from train.data import datasets
 from train.data import load as load_images
 
@@ -219,15 +221,58 @@ def test_examples_of_other_classes(two_images):
         golden.examples(dense((28, 28, 1), 3), two_images[0], "mnist")
 
 
-def test_pictures_by_the_command_line(tmp_path):
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with a test picture of each digit."""
     for name in "0123456789":
         (tmp_path / "test" / name).mkdir(parents=True)
         (tmp_path / "train" / name).mkdir(parents=True)
         Image.fromarray(np.full((40, 30), 25 * int(name), np.uint8)).save(tmp_path / "test" / name / "a.jpg")
+    return tmp_path
+
+
+def test_pictures_by_the_command_line(pictures):
     given = subprocess.run(
-        [sys.executable, "-m", "gen.golden", "--net", "tfc", "--dataset", str(tmp_path)], text=True, capture_output=True
+        [sys.executable, "-m", "gen.golden", "--net", "tfc", "--dataset", str(pictures)], text=True, capture_output=True
     )
     assert "of 10 test images (golden model)" in given.stdout, given.stderr
+
+
+def compared(net, pictures):
+    """Exit status and output of the comparison with the float graph."""
+    app = typer.Typer()
+    app.command()(golden._main)
+    result = CliRunner().invoke(app, ["--net", net, "--dataset", str(pictures), "--compare"], env={"COLUMNS": "1000"})
+    return result.exit_code, result.output
+
+
+DENSE = node("Sub", 0.5), bipolar(), node("Flatten"), node("MatMul", signs(90, 10))
+
+
+@pytest.mark.parametrize("classes", [False, True])
+def test_compare_with_the_float_graph(classes, pictures):
+    model = chain(*DENSE, shape=(1, 3, 6, 5), output=(1, 10))
+    if classes:
+        model = chain(*DENSE, node("ArgMax", axis=1, keepdims=0), shape=(1, 3, 6, 5), output=(1,))
+        model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"  # a batch that is left open
+    onnx.save(model, pictures / "own.onnx")
+    status, output = compared(str(pictures / "own.onnx"), pictures)
+    assert status == 0 and "10 answers are the same, the largest score error is 0\n" in output, output
+
+
+def test_compare_finds_what_differs(tmp_path):
+    network = imported(chain(*DENSE, shape=(1, 3, 6, 5)), tmp_path)
+    images = random_images(network, 5)
+    wanted = golden.run(network, images) * network.scale + network.offset
+    wanted[2, wanted[2].argmax()] -= 100
+    assert golden.compare(network, images, wanted) == (4, 100)
+
+
+def test_compare_without_the_executor(pictures, monkeypatch):
+    monkeypatch.setitem(sys.modules, "qonnx.core.onnx_exec", None)
+    status, output = compared("tfc", pictures)
+    assert status == 2 and "pip install -c constraints.txt -e '.[train]'" in output
 
 
 def test_zoo_finds_names_and_paths(tmp_path):
@@ -247,7 +292,7 @@ def test_zoo_network_agrees_with_the_reference_executor_on_real_images(name):
     model = onnx.load_model_from_string(lzma.decompress(content) if path.suffix == ".xz" else content)
     network = load(path)
     images = load_images(network.metadata["dataset"], "test", DATA)[0][:12]
-    wanted = np.concatenate([reference(model, image[None]) for image in images])
+    wanted = reference(model, images)
     given = golden.run(network, images) * network.scale + network.offset
     # Rescaled activations are within 3/4 of a step of the graph's.
     within = 0.01 if any(isinstance(layer, Rescale) for layer in network.walk()) else 1e-5

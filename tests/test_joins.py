@@ -7,9 +7,9 @@ import pytest
 from gen import golden
 from gen.errors import UserError
 from gen.network import Add, Concat, Conv
+from gen.reference import reference
 
 from .graphs import bipolar, chain, imported, node, quant, signs
-from .reference import reference
 from .test_core import check
 
 START = node("Mul", 2.0), node("Sub", 1.0), quant(1 / 8, 4)  # gives t2
@@ -49,7 +49,7 @@ def test_agrees_with_the_reference_executor(name, tmp_path):
     nodes = GRAPHS[name]
     images = np.random.default_rng(1).integers(0, 256, (12, 6, 5, 2), np.uint8)
     network = imported(chain(*nodes), tmp_path)
-    wanted = np.concatenate([reference(chain(*nodes), images[k:k + 1]) for k in range(12)])
+    wanted = reference(chain(*nodes), images)
     taps = {}
     given = golden.run(network, images, taps) * network.scale + network.offset
     np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5)

@@ -12,11 +12,11 @@ from gen.hw.rescale import Rescale as RescaleUnit
 from gen.importers import qonnx
 from gen.importers.rescaling import _OFF
 from gen.network import Conv, Rescale, Tensor
+from gen.reference import reference
 
 from . import streams
 from .graphs import bipolar, chain, imported, node, quant, signs
 from .integers import random_powers
-from .reference import reference
 from .test_core import check
 
 RNG = np.random.default_rng(5)
@@ -61,7 +61,7 @@ def test_two_shifts_where_a_multiplier_would_be_large(bits, kind, tmp_path):
     found = imported(model, tmp_path)
     assert found.layers[-1].weight_values == kind
     images = RNG.integers(0, 256, (20, 6, 5, 2), np.uint8)
-    wanted = np.concatenate([reference(model, images[k:k + 1]) for k in range(len(images))])
+    wanted = reference(model, images)
     given = golden.run(found, images) * found.scale + found.offset
     np.testing.assert_allclose(given, wanted.reshape(given.shape), rtol=1e-4, atol=1e-4)
 
@@ -146,7 +146,7 @@ def test_golden_model_is_near_the_float_graph(count, bits, tmp_path):
     assert [layer.weight_values for layer in found.layers if isinstance(layer, Conv)] == [Powers(count)] * 3
     assert sum(isinstance(layer, Rescale) for layer in found.layers) == 2
     images = RNG.integers(0, 256, (40, 8, 6, 2), np.uint8)
-    wanted = np.concatenate([reference(model, images[k:k + 1]) for k in range(len(images))])
+    wanted = reference(model, images)
     given = golden.run(found, images) * found.scale + found.offset
     # An activation is off by a step at most; the sums of products that follow add up to some tens of weights.
     np.testing.assert_allclose(given, wanted.reshape(given.shape), atol=60 * 2.0 ** (2 - bits))

@@ -118,7 +118,8 @@ def main(
                 report |= {"accuracy": None, "golden_accuracy": None}  # of chance
             path = export.ship(plain, net, report, out)
             result = f"{report['accuracy']} % of {len(test[1]):,} test images" if trained else "untrained"
-            print(f"{net}: {result}; {report['disagreements']} scores of the golden model differ; written to {path}")
+            print(f"{net}: {result}; golden model: {report['same_answers']:,} answers are the same, the largest score "
+                  f"error is {report['largest_error']:g}, {report['disagreements']:,} images differ; written to {path}")
 
 
 def agreement(model, plain, net, test, device):
@@ -129,7 +130,8 @@ def agreement(model, plain, net, test, device):
     dict
         ``tested``, the number of images; ``accuracy`` and ``golden_accuracy`` in %; ``disagreements``: how many images'
         scores differ (of activations in fixed point, which the golden model rescales within 3/4 of a step: by more
-        than 0.01); and ``confusion``: images by true class and by the golden model's answer.
+        than 0.01); ``same_answers``: of how many the same score is the largest; ``largest_error`` of a score, absolute;
+        and ``confusion``: images by true class and by the golden model's answer.
     """
     pixels, labels = loop.Images.of(*test, device)
     # In float32 sums of fixed-point numbers are rounded, and a GPU's convolutions may round even those of signs.
@@ -146,8 +148,9 @@ def agreement(model, plain, net, test, device):
     np.add.at(confusion, (labels, integers.argmax(1)), 1)
     near = 1e-2 if model.quantizer.rectified else 1e-4
     different = int((~np.isclose(scores, integers, rtol=1e-4, atol=near)).any(1).sum())
+    same, error = (scores.argmax(1) == integers.argmax(1)).sum(), np.abs(scores - integers).max()
     return {"tested": len(labels), "accuracy": accuracy[0], "golden_accuracy": accuracy[1], "disagreements": different,
-            "confusion": confusion.tolist()}
+            "same_answers": int(same), "largest_error": float(f"{error:.3g}"), "confusion": confusion.tolist()}
 
 
 def _build(net, settings, classes, device):

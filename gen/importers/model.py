@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from ..bits import BIPOLAR, Values
 from ..errors import UserError
 
-__all__ = ["MAX_VALUES", "Constant", "Model", "Node", "read"]
+__all__ = ["MAX_VALUES", "Constant", "Model", "Node", "parse", "read"]
 
 # In one tensor; an 8-megapixel colour image has fewer. Files that ask for more are broken or hostile.
 MAX_VALUES = 1 << 26
@@ -98,7 +98,7 @@ def read(path):
         The file is missing, damaged, too large, no ONNX, or refers to other files.
     """
     path = Path(path)
-    proto = _parse(path, _content(path))
+    proto = parse(path)
     graph = proto.graph
     nodes = _live([_node(path, number, node) for number, node in enumerate(graph.node)], graph)
     types = _declared_types(graph)
@@ -136,7 +136,10 @@ def _content(path):
     return content
 
 
-def _parse(path, content):
+def parse(path):
+    """The onnx.ModelProto in ``path``; raises as :func:`read` does, but for what is in the graph."""
+    path = Path(path)
+    content = _content(path)
     try:
         proto = onnx.load_model_from_string(content)
     except DecodeError:

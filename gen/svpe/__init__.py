@@ -1,1 +1,1 @@
-"""The SVPE array: layers run one after another from DDR memory (Chen et al. 2020), for networks too large for the chip."""
+"""The SVPE array: layers run one after another from DDR memory (Chen et al. 2020)."""

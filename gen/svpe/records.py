@@ -46,7 +46,7 @@ LAYOUTS = {
 # What a chain reads in a pass, and which of its cells count where; see `gen.hw.svpe.rows`.
 PATTERN = (("base", 16), ("lead", 2), ("stride", 5), ("pitch", 12), ("signed", 1), ("row_low", 10), ("row_high", 10),
            ("low0", 10), ("high0", 10), ("low1", 10), ("high1", 10), ("low2", 10), ("high2", 10))  # fmt: skip
-# How the sums of one channel are rescaled: (sum * factor + addend) >> shift, as `gen.network.Rescale`; two's complement.
+# How the sums of a channel are rescaled: (sum * factor + addend) >> shift, as `gen.network.Rescale` says; all signed.
 PARAMETERS = (("factor", 32), ("addend", 64), ("shift", 8))
 
 

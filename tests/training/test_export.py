@@ -7,7 +7,7 @@ import onnx
 import pytest
 import torch
 
-from tests.reference import reference
+from gen.reference import reference
 from train import data, export, loop, nets
 
 

@@ -37,6 +37,8 @@ def test_command_line_trains_and_ships(tiny, tmp_path, monkeypatch):
     assert report["recipe"]["batch"] == 20 and report["layers"] == TINY.layers and len(report["curve"]) == 1
     assert np.trace(report["confusion"]) * 100 / 200 == report["golden_accuracy"]
     assert np.sum(report["confusion"], 1).tolist() == [20] * 10
+    assert report["same_answers"] == 200 and 0 <= report["largest_error"] < 1e-4
+    assert "golden model: 200 answers are the same, the largest score error is " in output
     assert (tmp_path / "tiny.onnx.xz").read_bytes() == first
 
     assert invoke("--net", "tiny", "--out", str(tmp_path / "c"), "--calibrate-only")[0] == 0
@@ -97,6 +99,7 @@ def test_power_of_two_weights_start_from_full_precision(tiny, tmp_path, monkeypa
     report = json.loads((tmp_path / "run" / "tiny.json").read_text())
     assert report["recipe"]["bits"] == 4 and "--bits 4" in report["command"] and report["trained"]
     assert report["accuracy"] == report["golden_accuracy"] > 50
+    assert report["same_answers"] == 300 and 0 < report["largest_error"] < 0.01  # activations are in fixed point
 
     # The same start again, by name, and nothing learnt: direct rounding.
     status, _ = invoke(*arguments, str(tmp_path / "rounded"), "--start", str(tmp_path / "run" / "start"),
