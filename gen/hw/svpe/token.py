@@ -18,8 +18,8 @@ class Token(data.StructLayout):
         Of the pass: index of each chain's pattern, and what is added to its base, in pixels.
     row, column
         Output position within the tile; columns from the tile's width on are gaps, in which rasters go on.
-    row_last
-        It is the last slot of its row.
+    row_last, end
+        It is the last slot of its row, of its pass.
     valid
         It is no gap: its sums are kept.
     first, last
@@ -30,5 +30,5 @@ class Token(data.StructLayout):
 
     def __init__(self):
         super().__init__({
-            "slot": 1, "start": 1, "pattern": 6, "offset": 16, "row": 10, "column": 10, "row_last": 1,
+            "slot": 1, "start": 1, "pattern": 6, "offset": 16, "row": 10, "column": 10, "row_last": 1, "end": 1,
             "valid": 1, "first": 1, "last": 1, "target": 16})
