@@ -49,7 +49,7 @@ def simulate(dut, benches, background=(), *, progress=lambda: "no", limit=10_000
         sim.run()
 
 
-def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, times=None, vcd=None):
+def exchange(dut, sources, sinks, *, background=(), stall=0.0, seed=0, limit=10_000, times=None, vcd=None):
     """Feed and drain any number of streams at once.
 
     Parameters
@@ -58,6 +58,8 @@ def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, times=None
         What to feed to which input stream of ``dut``.
     sinks : list of (port, count)
         How many payloads to take from which output stream.
+    background : list of test benches
+        What else is connected to ``dut``.
     stall : float
         Chance of an idle cycle before each transfer, on every port.
     limit : int
@@ -108,7 +110,8 @@ def exchange(dut, sources, sinks, *, stall=0.0, seed=0, limit=10_000, times=None
 
     benches = [source(port, payloads) for port, payloads in sources]
     benches += [sink(port, count, taken) for (port, count), taken in zip(sinks, received, strict=True)]
-    simulate(dut, benches, [protocol(port) for port, _ in sinks], progress=progress, limit=limit, vcd=vcd)
+    protocols = [protocol(port) for port, _ in sinks]
+    simulate(dut, benches, [*protocols, *background], progress=progress, limit=limit, vcd=vcd)
     return received
 
 
