@@ -31,7 +31,7 @@ class Load(enum.IntEnum):
 # A command starts once so many LOADs, PASSes and DRAINs are complete (modulo 2**16, since the start).
 HEAD = (("op", 8), ("after_loads", 16), ("after_passes", 16), ("after_drains", 16), ("unused", 8))
 LAYOUTS = {
-    Op.HEADER: (("build", 32),),
+    Op.HEADER: (("build", 32), ("records", 32)),  # of the program, this one and END included
     Op.LOAD: (("kind", 8), ("address", 32), ("rows", 16), ("row_words", 16), ("row_stride", 32), ("target", 16),
               ("chain_first", 8), ("chain_count", 8)),
     Op.WEIGHTS: (("address", 32), ("sets", 32)),
