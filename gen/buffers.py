@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from math import ceil, inf
 
-from .folding import beats, cycles, lanes
+from .folding import beats, cycles, streams
 from .hw.lanes import lane_for
 from .network import Conv, Join, Pool, Rescale, Threshold, TopK
 from .stages import stages
@@ -150,15 +150,14 @@ class _Path:
 
 def _nodes(network, foldings):
     """The source, and all that holds pixels: windows with the least rows that they can work with, queues unlimited."""
-    found = stages(network)
-    taken, _ = lanes(found[0].layer, foldings[found[0].name])
+    found, lanes, _ = streams(network, foldings)
     positions = network.input.positions
-    source = _Node("source", [beats(network.input, taken) / positions] * positions)
-    nodes, paths, given = [source], {None: _Path(source)}, {None: taken}
+    source = _Node("source", [beats(network.input, lanes[None]) / positions] * positions)
+    nodes, paths = [source], {None: _Path(source)}
     for stage in found:
         layer, folding = stage.layer, foldings[stage.name]
-        taken, given[stage] = lanes(layer, folding)
-        ways = [paths[s].then(beats(tensor, taken), 0) for s, tensor in zip(stage.sources, stage.inputs, strict=True)]
+        ways = [paths[source].then(beats(tensor, folding.simd), 0)
+                for source, tensor in zip(stage.sources, stage.inputs, strict=True)]
         if not isinstance(layer, Conv | Join | Pool | TopK):
             paths[stage] = ways[0].then(0, _latency(layer))
             continue
@@ -166,11 +165,11 @@ def _nodes(network, foldings):
         node.start = paths[stage.start].node
         for source, way, edge in zip(stage.sources, ways, _edges(layer, node, ways), strict=True):
             if isinstance(layer, Join):
-                edge.spare = int(given[source] >= taken)  # what is narrower gathers while it is another branch's turn
+                edge.spare = int(lanes[source] >= folding.simd)  # what is narrower gathers during another branch's turn
             node.inputs.append(edge)
             way.node.outputs.append(edge)
         nodes.append(node)
-        paths[stage] = _Path(node).then(beats(layer.output, given[stage]),
+        paths[stage] = _Path(node).then(beats(layer.output, lanes[stage]),
                                         _latency(layer, folding, stage.threshold))
     for node in nodes:
         if len(node.outputs) > 1 or not node.keeps:  # at most one payload waits between such a node and the next

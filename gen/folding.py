@@ -10,7 +10,7 @@ from .errors import UserError
 from .network import Conv, Join, Lookup, Pool, Rescale, Threshold, TopK
 from .stages import stages
 
-__all__ = ["Folding", "beats", "check", "cycles", "lanes", "load", "save"]
+__all__ = ["Folding", "beats", "check", "cycles", "load", "save", "streams"]
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,23 @@ def cycles(layer, folding):
             return taken
 
 
-def lanes(layer, folding):
-    """Channels in a payload at the layer's input, and at its output."""
-    return folding.simd, folding.pe if isinstance(layer, Conv) else folding.simd
+def streams(network, foldings):
+    """What comes from where, in how many channels at a time.
+
+    Returns
+    -------
+    stages : list of Stage
+    lanes : dict of int
+        Channels in a payload of what each stage gives; of the pixels under None.
+    consumers : Counter
+        How many inputs each goes to.
+    """
+    found, lanes = stages(network), {}
+    for stage in found:
+        folding = foldings[stage.name]
+        lanes.setdefault(None, folding.simd)
+        lanes[stage] = folding.pe if isinstance(stage.layer, Conv) else folding.simd
+    return found, lanes, Counter(source for stage in found for source in stage.sources)
 
 
 def limits(layer):

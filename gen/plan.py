@@ -1,15 +1,14 @@
 """What will be built, and what the cost model predicts of it."""
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from . import buffers
 from .cost import converters, fifo, fork, shell, units
-from .folding import Folding, cycles, lanes
+from .folding import Folding, cycles, streams
 from .network import Conv, Join, Lookup, Network, Pool, Rescale, TopK
 from .resources import Resources
-from .stages import Stage, stages
+from .stages import Stage
 
 __all__ = ["Plan", "PlannedStage"]
 
@@ -47,7 +46,7 @@ class PlannedStage:
     @cached_property
     def units(self):
         """Resources of each unit, by its name in the hardware; converters of its input's width are units, too."""
-        taken, _ = lanes(self.layer, self.folding)
+        taken = self.folding.simd
         kinds = units(self.layer, self.folding, self.stage.threshold, self.rows)
         for k, (tensor, given) in enumerate(zip(self.stage.inputs, self.given, strict=True)):
             branch = f"branch{k}_" * self.stage.joins
@@ -114,17 +113,18 @@ class Plan:
     foldings: dict
 
     @cached_property
+    def streams(self):
+        """As :func:`gen.folding.streams` gives them."""
+        return streams(self.network, self.foldings)
+
+    @cached_property
     def stages(self):
         """All stages with what is predicted of each, in stream order."""
-        found, sizes = stages(self.network), buffers.sizes(self.network, self.foldings)
-        consumers = Counter(source for stage in found for source in stage.sources)
-        first, _ = lanes(found[0].layer, self.foldings[found[0].name])
-
-        def given(source):
-            return lanes(source.layer, self.foldings[source.name])[1] if source else first
-
-        return [PlannedStage(stage, self.foldings[stage.name], [given(source) for source in stage.sources],
-                     sizes.rows.get(stage.name), sizes.queues.get(stage.name, ()), consumers[stage]) for stage in found]
+        found, lanes, consumers = self.streams
+        sizes = buffers.sizes(self.network, self.foldings)
+        return [PlannedStage(stage, self.foldings[stage.name], [lanes[source] for source in stage.sources],
+                             sizes.rows.get(stage.name), sizes.queues.get(stage.name, ()), consumers[stage])
+                for stage in found]
 
     @property
     def bottleneck(self):
@@ -144,15 +144,13 @@ class Plan:
     @cached_property
     def units(self):
         """Predicted resources of every unit, by its name in the hardware, and of the shell around them."""
-        first, last = self.stages[0], self.stages[-1]
-        _, given = lanes(last.layer, last.folding)
-        scores = converters(self.network.output.values.bits, given, 1)
-        forks = sum(source is None for stage in stages(self.network) for source in stage.sources)
-        found = {"input_fork": fork(forks)} if forks > 1 else {}
+        stages, lanes, consumers = self.streams
+        scores = converters(self.network.output.values.bits, lanes[stages[-1]], 1)
+        found = {"input_fork": fork(consumers[None])} if consumers[None] > 1 else {}
         for stage in self.stages:
             found |= stage.units
         return found | {f"_scores_{kind}": resources for kind, resources in scores.items()} | {
-            "shell": shell(lanes(first.layer, first.folding)[0] * self.network.input.values.bits)}
+            "shell": shell(lanes[None] * self.network.input.values.bits)}
 
     @property
     def cost(self):

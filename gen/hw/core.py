@@ -1,7 +1,6 @@
 # amaranth: UnusedElaboratable=no
 """The network as units, from pixels to scores."""
 
-from collections import Counter
 from dataclasses import replace
 
 from amaranth import *
@@ -11,8 +10,7 @@ from amaranth.lib.wiring import In, Out, flipped
 from .. import buffers
 from .. import network as net
 from ..bits import Values
-from ..folding import lanes
-from ..stages import stages
+from ..folding import streams
 from .branches import Add, Concat, Fork
 from .fifo import Fifo
 from .lookup import Lookup
@@ -117,24 +115,22 @@ class Netlist:
 
     def __init__(self, network, foldings):
         self.units, self.links, self.outputs = {}, [], {}
-        found, sizes = stages(network), buffers.sizes(network, foldings)
-        consumers = Counter(source for stage in found for source in stage.sources)
-        taken, _ = lanes(found[0].layer, foldings[found[0].name])
-        ends = {None: self._fork("input", None, taken, network.input, consumers[None])}
+        found, lanes, consumers = streams(network, foldings)
+        sizes = buffers.sizes(network, foldings)
+        ends = {None: self._fork("input", None, lanes[None], network.input, consumers[None])}
         for stage in found:
             name, folding = stage.name, foldings[stage.name]
-            taken, given = lanes(stage.layer, folding)
-            streams = [(*next(ends[source]), tensor)
-                       for source, tensor in zip(stage.sources, stage.inputs, strict=True)]
+            inputs = [(next(ends[source]), lanes[source], tensor)
+                      for source, tensor in zip(stage.sources, stage.inputs, strict=True)]
             if stage.joins:
-                port = self._join(stage, taken, streams, sizes.queues[name])
+                port = self._join(stage, folding.simd, inputs, sizes.queues[name])
             else:
-                ((port, come, tensor),) = streams
-                port = self.convert(name, port, come, taken, tensor)
+                ((port, given, tensor),) = inputs
+                port = self.convert(name, port, given, folding.simd, tensor)
                 port = self._chain(port, _units(stage.layer, folding, stage.threshold, sizes.rows.get(name)))
-            self.outputs[(stage.threshold or stage.layer).name] = (list(self.units)[-1], given)
-            ends[stage] = self._fork(name, port, given, stage.output, consumers[stage])
-        self.end = port, given
+            self.outputs[(stage.threshold or stage.layer).name] = (list(self.units)[-1], lanes[stage])
+            ends[stage] = self._fork(name, port, lanes[stage], stage.output, consumers[stage])
+        self.end = port, lanes[stage]
 
     def _chain(self, port, units):
         """Pass the stream from ``port`` through ``units``, (name, unit) each; returns where it comes out."""
@@ -150,23 +146,23 @@ class Netlist:
                                   for unit in convert(tensor.values.bits, given, taken)))
 
     def _fork(self, name, port, given, tensor, count):
-        """Iterator of ``count`` streams, and the channels in their payloads, from one."""
+        """Iterator of ``count`` streams, ``given`` channels in a payload, from one."""
         ports = [port]
         if count > 1:
             self.units[f"{name}_fork"] = fork = Fork(given * tensor.values.bits, count)
             self.links.append((port, fork.i))
             ports = fork.outputs
-        return iter([(port, given) for port in ports])
+        return iter(ports)
 
-    def _join(self, stage, taken, streams, queues):
-        """Let ``streams`` meet, after queues of so many pixels; returns where they come out."""
-        layer, sources = stage.layer, [tensor.values for *_, tensor in streams]
+    def _join(self, stage, taken, inputs, queues):
+        """Let ``inputs`` meet, after queues of so many pixels; returns where they come out."""
+        layer, sources = stage.layer, [tensor.values for *_, tensor in inputs]
         if isinstance(layer, net.Add):
             kind, unit = "add", Add(sources, layer.factors, values=layer.output.values, lanes=taken)
         else:
-            kind, unit = "concat", Concat(sources, layer.factors, [tensor.channels for *_, tensor in streams],
+            kind, unit = "concat", Concat(sources, layer.factors, [tensor.channels for *_, tensor in inputs],
                                           values=layer.output.values, lanes=taken)
-        for k, ((port, given, tensor), pixels) in enumerate(zip(streams, queues, strict=True)):
+        for k, ((port, given, tensor), pixels) in enumerate(zip(inputs, queues, strict=True)):
             name = f"{stage.name}_branch{k}"
             port = self.convert(name, port, given, taken, tensor)  # while it is another branch's turn
             if pixels:
