@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 
 from gen import golden
+from gen.emit import emit
 from gen.errors import UserError
+from gen.folding import Folding
 from gen.network import Add, Concat, Conv
 from gen.reference import reference
+from gen.stages import stages
+from sim.run import prepare, simulate
 
 from .graphs import bipolar, chain, imported, node, quant, signs
 from .test_core import check
@@ -87,3 +91,27 @@ def test_refused(nodes, complaint, tmp_path):
 def test_hardware_against_the_golden_model(name, seed, tmp_path):
     network = imported(chain(*GRAPHS[name]), tmp_path)
     check(network, seed, lambda images: golden.run(network, np.array(images, np.uint8)))
+
+
+ALIKE = (
+    *START, conv(1), quant(1 / 4, 4), node("Add", "t2"), quant(1 / 4, 4),
+    conv(2), quant(1 / 8, 4), node("Add", "t6"), quant(1 / 8, 4),
+    conv(3), quant(1 / 8, 4), node("Sub", "t10", ...), quant(1 / 8, 4),
+    conv(4), quant(1 / 8, 4), node("Sub", ..., "t14"), quant(1 / 8, 4),
+    conv(5, 1), quant(1 / 8, 4), node("Concat", "t18", axis=1),
+    conv(6, 1, 3), quant(1 / 8, 4), ("Conv", ("t18", signs(2, 2, 1, 1)), {}), quant(1 / 8, 4),
+    node("Concat", "t23", axis=1), *end(90))
+
+
+def test_joins_alike_but_wired_differently(tmp_path):
+    """Their ports are the same; what they compute of them is not, but for the differences, which share a module."""
+    network = imported(chain(*ALIKE), tmp_path)
+    joins = [layer for layer in network.walk() if isinstance(layer, Add | Concat)]
+    assert [join.factors for join in joins[:4]] == [(2, 1), (1, 2), (1, -1), (1, -1)]
+    assert [[end.channels for end in join.ends] for join in joins[4:]] == [[1, 2], [2, 1]]
+    foldings = {stage.name: Folding() for stage in stages(network)}
+    _, files = emit(network, foldings, tmp_path / "rtl", 1)
+    assert [sum(f"_{kind}_" in name for name in files) for kind in ("add", "concat")] == [3, 2]
+    images = np.random.default_rng(1).integers(0, 256, (3, *network.input.shape), np.uint8)
+    prepare(network, foldings, images, tmp_path / "sim", build=1)
+    assert simulate(tmp_path / "rtl", tmp_path / "sim", only=r"\bframes$")["frames"] == 3
