@@ -52,7 +52,7 @@ def _simulated(plan):
         rtl, work = pathlib.Path(folder, "rtl"), pathlib.Path(folder, "sim")
         emit(plan.network, plan.foldings, rtl, 0)
         prepare(plan.network, plan.foldings, frames(plan.network, FRAMES)[0], work)
-        return simulate(rtl, work, only="frames")["cycles_per_frame"]
+        return simulate(rtl, work, only=r"\bframes$")["cycles_per_frame"]
 
 
 def shifts():
