@@ -1,5 +1,6 @@
 """How large an array is built, and of what."""
 
+import math
 from dataclasses import dataclass
 
 from ..bits import BIPOLAR, Powers, Values
@@ -68,3 +69,19 @@ class Shape:
         if self.form == "vpe":
             return Values(-(1 << self.bits - 1), (1 << self.bits - 1) - 1)
         return BIPOLAR if self.bits == 1 else Powers((1 << self.bits - 1) - 1)
+
+    @property
+    def code_bits(self):
+        """Of a weight in memory."""
+        return self.weights.bits
+
+    @property
+    def word_bits(self):
+        """Of the weights of one cell in all lanes, which are loaded at once."""
+        return self.lanes * self.code_bits
+
+    @property
+    def set_words(self):
+        """Memory words of a set of weights, as many as make whole words of `word_bits`, too."""
+        unit = math.lcm(WORD, self.word_bits)
+        return -(-self.chains * self.taps * self.word_bits // unit) * unit // WORD
