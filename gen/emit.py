@@ -51,7 +51,7 @@ class Emitter:
     """
 
     def __init__(self, out, prefix=""):
-        self.out, self.prefix, self.files, self.signatures = out, prefix, {}, {}
+        self.out, self.prefix, self.files, self.ports = out, prefix, {}, {}
 
     def module(self, unit, name):
         """Write ``unit`` as module ``name`` (after the prefix), unless its equal has been written; and all it holds.
@@ -61,12 +61,12 @@ class Emitter:
         str
             Name of the module, prefix included.
         """
-        name = self.prefix + name
+        name, ports = self.prefix + name, [(path, port) for path, port, _ in unit.signature.flatten(unit)]
         if f"{name}.v" in self.files:
-            if self.signatures[name] != unit.signature:
+            if self.ports[name] != ports:
                 raise ValueError(f"two different units are called {name}")
             return name
-        self.signatures[name] = unit.signature
+        self.ports[name] = ports
         self.files[f"{name}.v"] = None  # the name is taken, also by units within
         text = rtlil.convert(unit, name=name, platform=self, emit_src=False)
         self._write(f"{name}.v", _header(name, unit) + _verilog(text))
