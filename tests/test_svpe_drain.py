@@ -5,10 +5,13 @@ import random
 
 import numpy as np
 import pytest
+from amaranth import *
 
 from gen import golden
 from gen.bits import Values
-from gen.hw.svpe import windows
+from gen.emit import Emitter
+from gen.hw.svpe import packing, rescaler, windows
+from gen.hw.svpe.accumulate import Accumulators
 from gen.hw.svpe.drain import Drain
 from gen.hw.svpe.rescaler import SMALLEST, Rescaler
 from gen.network import Rescale, Tensor
@@ -177,6 +180,13 @@ def test_random_records(shape, stall):
     assert rtl(shape, records, sums, entries, stall=stall)[0] == expected(records, sums, entries)
 
 
+def test_default_shape():
+    shape, rng = Shape(), random.Random(4)
+    sums, entries = random_contents(rng, shape)
+    records = [record_of(rows=14, columns=14, lanes=29, signed=1, source=700)]
+    assert rtl(shape, records, sums, entries)[0] == expected(records, sums, entries)
+
+
 @pytest.mark.parametrize("stall", [0, 0.4])
 def test_tiles_of_several_blocks(stall):
     rng = random.Random(5)
@@ -251,3 +261,56 @@ def rescaled(acc_bits, groups, modes):
 
     simulate(dut, [bench])
     return results
+
+
+def test_sums_of_the_accumulators():
+    rng, dut = random.Random(7), Module()
+    dut.submodules.accumulators = accumulators = Accumulators(SMALL, 20)
+    dut.submodules.drain = drain = Drain(SMALL, accumulators.read_latency)
+    dut.d.comb += [accumulators.read_address.eq(drain.read_address), accumulators.read_group.eq(drain.read_group),
+                   drain.finished.eq(accumulators.finished), drain.command.ready.eq(1), drain.data.ready.eq(1)]
+    sums = [[rng.randint(-1 << 19, (1 << 19) - 1) for _ in range(24)] for _ in range(SMALL.lanes)]
+    record, data, ended = record_of(rows=4, columns=6, lanes=4, raw=1), [], []
+
+    async def bench(ctx):
+        for clock in range(24 + accumulators.lead):
+            ctx.set(accumulators.token, {"slot": 1, "valid": 1, "first": 1, "last": 1, "target": clock,
+                                         "end": clock == 23} if clock < 24 else {})
+            place = max(0, clock - accumulators.lead)
+            ctx.set(accumulators.sums, sum(lane[place] % (1 << 20) << k * 20 for k, lane in enumerate(sums)))
+            await ctx.tick()
+        while not ended:
+            await ctx.tick()
+        await put(ctx, drain.i, record)
+        await ctx.tick().repeat(60)
+
+    async def watch(ctx):
+        while True:
+            *_, valid, word, done = await ctx.tick().sample(drain.data.valid, drain.data.payload, accumulators.done)
+            data.extend([word] * valid)
+            ended.extend([done] * done)
+
+    simulate(dut, [bench], [watch])
+    assert data == list(expected([record], sums, dict.fromkeys(range(4))).values())
+
+
+@pytest.mark.parametrize("module, name, value", [
+    (windows, "BLOCKS", 5), (rescaler, "SMALLEST", 0), (rescaler, "_clipped", lambda value, mode: value[:16]),
+    (packing, "BLOCK_WORDS", 15)])
+def test_planted_bugs_are_caught(monkeypatch, module, name, value):
+    rng = random.Random(8)
+    sums = [[rng.randint(-500, -1) for _ in range(SMALL.out_depth)] for _ in range(SMALL.lanes)]
+    entries = {index: {"factor": 1, "addend": 0, "shift": 0} for index in range(SMALL.lanes)}
+    records = [record_of(address=1 << 20, rows=100, columns=1, lanes=4, signed=1),
+               record_of(address=2 << 20, rows=8, columns=8, lanes=4, signed=1, pad_top=1, pad_left=1, pool=2)]
+    assert rtl(SMALL, records, sums, entries, stall=0.6)[0] == expected(records, sums, entries)
+    monkeypatch.setattr(module, name, value)
+    with pytest.raises(AssertionError):
+        assert rtl(SMALL, records, sums, entries, stall=0.6)[0] == expected(records, sums, entries)
+
+
+def test_all_lanes_are_one_unit(tmp_path):
+    emitter = Emitter(tmp_path)
+    emitter.module(Drain(Shape(), LATENCY), "drain")
+    assert {"packer.v", "rescaler_36.v"} < set(emitter.files)
+    assert len(emitter.files) == 9
