@@ -15,7 +15,7 @@ from .axi import AxiLite, AxiLiteTarget
 from .units import add_unit
 
 __all__ = ["ADDRESS_WIDTH", "EVENTS", "MAGIC", "OFFSETS", "REGISTERS", "Geometry", "Register", "RegisterFile",
-           "markdown", "pack_version"]
+           "markdown", "pack_version", "serve"]
 
 ADDRESS_WIDTH = 12  # a page, the least that Vivado's address editor gives
 MAGIC = int.from_bytes(b"POPW", "big")
@@ -23,7 +23,7 @@ MAGIC = int.from_bytes(b"POPW", "big")
 
 @dataclass(frozen=True)
 class Register:
-    """A 32-bit word at a byte offset; ``access`` is ``ro``, ``wo`` or ``w1c`` (write 1 to clear)."""
+    """A 32-bit word at a byte offset; ``access`` is ``ro``, ``rw``, ``wo`` or ``w1c`` (write 1 to clear)."""
 
     name: str
     offset: int
@@ -67,10 +67,48 @@ def pack_version(version):
     return major << 16 | minor << 8 | patch
 
 
-def markdown():
+def markdown(registers=REGISTERS):
     """The table of registers in Markdown."""
-    rows = (f"| 0x{r.offset:02x} | {r.name} | {r.access} | {r.description} |\n" for r in REGISTERS)
+    rows = (f"| 0x{r.offset:02x} | {r.name} | {r.access} | {r.description} |\n" for r in registers)
     return "| offset | name | access | description |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def serve(m, bus, registers, contents):
+    """Let ``bus`` read and write ``registers``; what they do not allow it refuses.
+
+    Parameters
+    ----------
+    bus : AxiLiteTarget
+    registers : sequence of Register
+    contents : dict
+        By name, what each is read as, but for ``wo``, which are read as 0; for ``rw`` the signal that is written.
+
+    Returns
+    -------
+    dict
+        For each register that is ``wo`` or ``w1c``, by name: bits written as one, in the cycle in which they are.
+    """
+    ones, mask = {}, bus.write_mask & bus.write.replicate(32)
+    with m.Switch(bus.read_address):
+        for register in registers:
+            with m.Case(register.offset >> 2):
+                m.d.comb += bus.read_data.eq(0 if register.access == "wo" else contents[register.name])
+        with m.Default():
+            m.d.comb += bus.read_error.eq(1)
+    with m.Switch(bus.write_address):
+        for register in registers:
+            if register.access == "ro":
+                continue
+            with m.Case(register.offset >> 2):
+                if register.access == "rw":
+                    content = contents[register.name]
+                    m.d.sync += content.eq((content & ~mask) | (bus.write_data & mask))
+                else:
+                    ones[register.name] = Signal(32, name=f"{register.name.lower()}_ones")
+                    m.d.comb += ones[register.name].eq(bus.write_data & mask)
+        with m.Default():
+            m.d.comb += bus.write_error.eq(1)
+    return ones
 
 
 @dataclass(frozen=True)
@@ -150,33 +188,18 @@ class RegisterFile(wiring.Component):
         counters = {name.upper(): Signal(32, name=name) for name in EVENTS}
         cycles, cycles_high = self.cycles, Signal(32)
         errors = Signal(2)
-        control, forgiven = Signal(32), Signal(32)  # bits written as one, in the cycle in which they are
-        clear = control[0]
+        written = serve(m, bus, REGISTERS, self.constants | counters | {
+            "ERRORS": errors, "CYCLES": cycles[:32], "CYCLES_HIGH": cycles_high})
+        clear = written["CONTROL"][0]
 
         m.d.sync += [
             events.eq(self.events),
             cycles.eq(Mux(clear, 0, cycles + 1)),
-            errors.eq(errors & ~forgiven[:2] | Cat(events.short_frames, events.long_frames)),
+            errors.eq(errors & ~written["ERRORS"][:2] | Cat(events.short_frames, events.long_frames)),
         ]
         for name, counter in zip(EVENTS, counters.values(), strict=True):
             m.d.sync += counter.eq(Mux(clear, 0, counter + events[name]))
-
-        contents = self.constants | counters | {
-            "CONTROL": 0, "ERRORS": errors, "CYCLES": cycles[:32], "CYCLES_HIGH": cycles_high}
-        with m.Switch(bus.read_address):
-            for register in REGISTERS:
-                with m.Case(register.offset >> 2):
-                    m.d.comb += bus.read_data.eq(contents[register.name])
-            with m.Default():
-                m.d.comb += bus.read_error.eq(1)
         with m.If(bus.read & (bus.read_address == OFFSETS["CYCLES"] >> 2)):
             m.d.sync += cycles_high.eq(cycles[32:])
-
-        with m.Switch(bus.write_address):
-            for name, target in (("CONTROL", control), ("ERRORS", forgiven)):
-                with m.Case(OFFSETS[name] >> 2):
-                    m.d.comb += target.eq(bus.write_data & bus.write_mask & bus.write.replicate(32))
-            with m.Default():
-                m.d.comb += bus.write_error.eq(1)
 
         return m
