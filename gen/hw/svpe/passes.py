@@ -51,26 +51,31 @@ class PassUnit(wiring.Component):
         work, coming = Signal.like(self.record.payload, name="work"), self.record.p
         busy, begun = Signal(), Signal()  # a slot in this clock; the first one
         row, column = Signal(10), Signal(10)
-        last_row, last_column = Signal(10), Signal(10)
+        below, right, width = Signal(10), Signal(10), Signal(10)  # rows and slots beyond; slots beyond a row's first
+        row_last, bottom = Signal(), Signal()  # `right`, `below` are 0
         target = Signal(16)
         pauses = Signal(self.taps - 1)  # of the clocks just before this one, those without a slot
-        row_last, end, valid, free, apart, begin = (Signal(name=name) for name in (
-            "row_last", "end", "valid", "free", "apart", "begin"))
+        end, valid, free, apart, begin = (Signal(name=name) for name in ("end", "valid", "free", "apart", "begin"))
         m.d.comb += [
-            row_last.eq(column == last_column), end.eq(row_last & (row == last_row)), valid.eq(column < work.columns),
+            end.eq(row_last & bottom), valid.eq(column < work.columns),
             free.eq(~busy | end), apart.eq(Cat(~busy, pauses)[:self.taps - 1].all()),
             begin.eq(self.record.valid & self.loaded & free & (apart | (coming.pattern == work.pattern))),
             self.record.ready.eq(begin),
             self.idle.eq(free & ~self.record.valid), self.unloaded.eq(free & self.record.valid & ~self.loaded),
         ]
 
-        m.d.sync += [pauses.eq(Cat(~busy, pauses)), begun.eq(begin), column.eq(column + 1), target.eq(target + valid)]
+        m.d.sync += [
+            pauses.eq(Cat(~busy, pauses)), begun.eq(begin), target.eq(target + valid),
+            column.eq(column + 1), right.eq(right - 1), row_last.eq(right == 1),
+        ]
         with m.If(row_last):
-            m.d.sync += [column.eq(0), row.eq(row + 1)]
+            m.d.sync += [column.eq(0), right.eq(width), row_last.eq(width == 0),
+                         row.eq(row + 1), below.eq(below - 1), bottom.eq(below == 1)]
         with m.If(begin):
             m.d.sync += [
-                busy.eq(1), work.eq(coming), row.eq(0), column.eq(0), target.eq(coming.target),
-                last_row.eq(coming.rows - 1), last_column.eq(coming.period - 1),
+                busy.eq(1), work.eq(coming), target.eq(coming.target),
+                column.eq(0), right.eq(coming.period - 1), width.eq(coming.period - 1), row_last.eq(coming.period == 1),
+                row.eq(0), below.eq(coming.rows - 1), bottom.eq(coming.rows == 1),
             ]
         with m.Elif(end):
             m.d.sync += busy.eq(0)
