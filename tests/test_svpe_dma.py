@@ -7,7 +7,8 @@ from amaranth import *
 from amaranth.lib.wiring import connect, flipped
 
 from gen.hw.fifo import Fifo
-from gen.hw.svpe.dma import Bursts, Reader, Writer
+from gen.hw.svpe.bursts import Bursts
+from gen.hw.svpe.dma import Reader, Writer
 
 from . import streams
 from .axi_memory import AxiMemory

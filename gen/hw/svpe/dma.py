@@ -1,24 +1,24 @@
 # amaranth: UnusedElaboratable=no
-"""Masters of the memory bus, AXI4 with 128 bits of data: commands of any length become bursts."""
+"""Masters of the memory bus, AXI4 with 128 bits of data."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ...svpe.shape import WORD
 from ..fifo import Fifo
 from ..frames import Beat
 from ..units import add_unit
+from .bursts import ADDRESS_BITS, OFFSET_BITS, Bursts, Command
 
-__all__ = ["ADDRESS_BITS", "Axi4Read", "Axi4Write", "Burst", "Bursts", "Command", "Reader", "Writer"]
+__all__ = ["ADDRESS_BITS", "Axi4", "Axi4Read", "Axi4Write", "Command", "Reader", "Writer", "forwarded"]
 
-ADDRESS_BITS = 40
-_OFFSET = 4  # bits of a byte address within a word
-_SIZE, _INCREMENTING, _BUFFERABLE = _OFFSET, 1, 0b0011
+_SIZE, _INCREMENTING, _BUFFERABLE = OFFSET_BITS, 1, 0b0011
 
 
 def _address_channel(name, address_bits):
     return {
+        f"{name}id": Out(1),
         f"{name}addr": Out(address_bits),
         f"{name}len": Out(8),
         f"{name}size": Out(3),
@@ -31,10 +31,11 @@ def _address_channel(name, address_bits):
 
 
 class Axi4Read(wiring.Signature):
-    """The reading half of AXI4 without identifiers, seen from the master; addresses of ``address_bits`` bits."""
+    """The reading half of AXI4, seen from the master, with the one identifier 0; addresses of ``address_bits`` bits."""
 
     def __init__(self, address_bits=ADDRESS_BITS):
         super().__init__(_address_channel("ar", address_bits) | {
+            "rid": In(1),
             "rdata": In(WORD),
             "rresp": In(2),
             "rlast": In(1),
@@ -44,7 +45,7 @@ class Axi4Read(wiring.Signature):
 
 
 class Axi4Write(wiring.Signature):
-    """The writing half of AXI4 without identifiers, seen from the master; addresses of ``address_bits`` bits."""
+    """The writing half of AXI4, seen from the master, with the one identifier 0; addresses of ``address_bits`` bits."""
 
     def __init__(self, address_bits=ADDRESS_BITS):
         super().__init__(_address_channel("aw", address_bits) | {
@@ -53,97 +54,24 @@ class Axi4Write(wiring.Signature):
             "wlast": Out(1),
             "wvalid": Out(1),
             "wready": In(1),
+            "bid": In(1),
             "bresp": In(2),
             "bvalid": In(1),
             "bready": Out(1),
         })
 
 
-class Command(data.StructLayout):
-    """``words`` words, at least one, from byte ``address`` on, whose low four bits are ignored."""
+class Axi4(wiring.Signature):
+    """Both halves of AXI4, seen from the master."""
 
     def __init__(self, address_bits=ADDRESS_BITS):
-        super().__init__({"address": address_bits, "words": 32})
+        super().__init__(dict(Axi4Read(address_bits).members.items()) | dict(Axi4Write(address_bits).members.items()))
 
 
-class Burst(data.StructLayout):
-    """A burst at byte ``address`` of ``length + 1`` words, and whether it is the ``last`` of its command."""
-
-    def __init__(self, address_bits=ADDRESS_BITS):
-        super().__init__({"address": address_bits, "length": 8, "last": 1})
-
-
-class Bursts(wiring.Component):
-    """Cut commands into bursts that stay within aligned blocks of ``burst`` words, and so within 4 KB.
-
-    A burst a clock, the first two clocks after its command.
-
-    Parameters
-    ----------
-    burst : int
-        Most words of a burst: a power of two, at most 256, as many as AXI4 allows and 4 KB hold.
-    address_bits : int
-        Bits of a byte address.
-
-    Members
-    -------
-    base : In(address_bits)
-        Is added to the address of every command as it is taken.
-    command : In(stream.Signature(Command(address_bits)))
-    o : Out(stream.Signature(Burst(address_bits)))
-
-    Raises
-    ------
-    ValueError
-        ``burst`` is no power of two, or is beyond 256.
-    """
-
-    def __init__(self, burst, address_bits=ADDRESS_BITS):
-        if burst not in (1 << k for k in range(9)):
-            raise ValueError(f"bursts of {burst} words: it takes a power of two up to 256")
-        self.burst, self.address_bits = burst, address_bits
-        self.unit_name = f"bursts_{burst}_{address_bits}"
-        super().__init__({
-            "base": In(address_bits),
-            "command": In(stream.Signature(Command(address_bits))),
-            "o": Out(stream.Signature(Burst(address_bits))),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-
-        active = Signal()
-        word = Signal(self.address_bits - _OFFSET)
-        more = Signal(32)  # words of the command beyond the one at `word`
-        place = word[:self.burst.bit_length() - 1]
-        room = Signal(range(self.burst))  # words of the block beyond it
-        step, last = (Signal(name=name) for name in ("step", "last"))
-        m.d.comb += [
-            room.eq(~place),
-            last.eq(more <= room),
-            step.eq(active & (~self.o.valid | self.o.ready)),
-            self.command.ready.eq(~active | (step & last)),
-        ]
-
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(step):
-            m.d.sync += [
-                self.o.valid.eq(1),
-                self.o.p.address.eq(word << _OFFSET),
-                self.o.p.length.eq(Mux(last, more, room)),
-                self.o.p.last.eq(last),
-                word.eq((word | room) + 1),
-                more.eq(more - room - 1),
-            ]
-        with m.If(self.command.ready):
-            m.d.sync += [
-                active.eq(self.command.valid),
-                word.eq((self.base + self.command.p.address) >> _OFFSET),
-                more.eq(self.command.p.words - 1),
-            ]
-
-        return m
+def forwarded(inner, outer):
+    """Statements that lead ``inner``, a half of AXI4 or all of it, to the wires of the same names of ``outer``."""
+    return [getattr(outer, name).eq(getattr(inner, name)) if member.flow == Out else
+            getattr(inner, name).eq(getattr(outer, name)) for name, member in inner.signature.members.items()]
 
 
 def _issue(m, axi, name, bursts, allowed):
