@@ -5,13 +5,14 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...svpe.records import LAYOUTS, Load, Op
+from ...svpe.records import Load, Op
 from ...svpe.shape import WORD
 from ..fifo import Fifo
 from ..frames import Beat
 from ..units import add_unit
 from .dma import Command
 from .parameters import ParametersWrite
+from .records import layout
 from .rows import PATTERNS, Write
 
 __all__ = ["LoadUnit"]
@@ -23,9 +24,7 @@ class _Row(data.StructLayout):
     """What must be known when the words of a row come; ``end`` says that it is the record's last."""
 
     def __init__(self):
-        fields = dict(LAYOUTS[Op.LOAD])
-        super().__init__({"kind": 2, "end": 1} | {name: fields[name] for name in
-                                                     ("target", "chain_first", "chain_count")})
+        super().__init__({"kind": 2, "target": 16, "chain_first": 8, "chain_count": 8, "end": 1})
 
 
 class LoadUnit(wiring.Component):
@@ -39,7 +38,7 @@ class LoadUnit(wiring.Component):
 
     Members
     -------
-    record : In(stream.Signature)
+    record : In(stream.Signature(layout(Op.LOAD)))
         LOAD records; each of at least one row, of at least one word.
     command : Out(stream.Signature(Command()))
         What to read: a row of a record at a time.
@@ -59,7 +58,7 @@ class LoadUnit(wiring.Component):
         self.chains, self.words = shape.chains, shape.chain_words
         self.unit_name = f"load_unit_{self.chains}x{self.words}"
         super().__init__({
-            "record": In(stream.Signature(data.StructLayout(dict(LAYOUTS[Op.LOAD])))),
+            "record": In(stream.Signature(layout(Op.LOAD))),
             "command": Out(stream.Signature(Command())),
             "i": In(stream.Signature(Beat(WORD))),
             "pixels": Out(Write(self.words, self.chains)),

@@ -1,10 +1,11 @@
 """Passes become slots."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...svpe.records import LAYOUTS, Op
+from ...svpe.records import Op
+from .records import layout
 from .token import Token
 
 __all__ = ["PassUnit"]
@@ -22,7 +23,7 @@ class PassUnit(wiring.Component):
 
     Members
     -------
-    record : In(stream.Signature)
+    record : In(stream.Signature(layout(Op.PASS)))
         PASS records; at most 1024 rows and as many slots in each. Is taken two clocks before its first token.
     loaded : In(1)
         The weights of the next pass are there. Must fall within the clocks of a pass after ``start``.
@@ -37,7 +38,7 @@ class PassUnit(wiring.Component):
         self.taps = shape.taps
         self.unit_name = f"pass_unit_{self.taps}"
         super().__init__({
-            "record": In(stream.Signature(data.StructLayout(dict(LAYOUTS[Op.PASS])))),
+            "record": In(stream.Signature(layout(Op.PASS))),
             "loaded": In(1),
             "token": Out(Token()),
             "start": Out(1),
