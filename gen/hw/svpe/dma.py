@@ -81,7 +81,7 @@ def _issue(m, axi, name, bursts, allowed):
     -------
     Signal: a burst has been taken from the stream.
     """
-    issued = Signal()
+    issued = Signal(name=f"{name}_issued")
     wires = {wire: getattr(axi, name + wire) for wire in ("addr", "len", "size", "burst", "cache", "valid", "ready")}
     m.d.comb += [
         issued.eq(bursts.valid & allowed & (~wires["valid"] | wires["ready"])),
@@ -160,7 +160,8 @@ class Reader(wiring.Component):
         free = Signal(range(self.depth + 1), init=self.depth)  # words of the buffer that nobody has asked for
         allowed = ~self.halt & lasts.i.ready & (free > bursts.o.p.length)
         issued = _issue(m, axi, "ar", bursts.o, allowed)
-        ended, awaited = axi.rvalid & axi.rlast, Signal(range(self.outstanding + 1))
+        awaited = Signal(range(self.outstanding + 1))  # bursts
+        ended = axi.rvalid & axi.rlast
         m.d.comb += [
             bursts.base.eq(self.base),
             lasts.i.payload.eq(bursts.o.p.last), lasts.i.valid.eq(issued), lasts.o.ready.eq(ended),
@@ -240,7 +241,8 @@ class Writer(wiring.Component):
         lasts = add_unit(m, "lasts", Fifo(1, self.outstanding), platform)  # of those and bursts without a response
         connect(m, flipped(self.command), bursts.command)
         issued = _issue(m, axi, "aw", bursts.o, ~self.halt & lasts.i.ready)
-        index, awaited = Signal(8), Signal(range(self.outstanding + 1))
+        index = Signal(8)  # of a word in its burst
+        awaited = Signal(range(self.outstanding + 1))  # bursts
         m.d.comb += [
             bursts.base.eq(self.base),
             lengths.i.payload.eq(bursts.o.p.length), lengths.i.valid.eq(issued),

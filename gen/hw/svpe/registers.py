@@ -94,10 +94,11 @@ class RegisterFile(wiring.Component):
         bus = add_unit(m, "bus", AxiLiteTarget(ADDRESS_WIDTH), platform)
         connect(m, flipped(self.axi), bus.axi)
 
-        status, events = Signal.like(self.status), Signal.like(self.events)
+        events = Signal.like(self.events)
         counters = {name.upper(): Signal(32, name=name) for name in EVENTS}
-        base_low, base_high, runs, cycles = Signal(32), Signal(32), Signal(32), self.cycles
-        errors, clear = Signal(1 + len(ERRORS)), Signal()
+        base_low, base_high, runs = (Signal(32, name=name) for name in ("base_low", "base_high", "runs"))
+        running, done, clear = (Signal(name=name) for name in ("running", "was_done", "clear"))
+        cycles, errors = self.cycles, Signal(1 + len(ERRORS), name="happened")
         written = serve(m, bus, REGISTERS, self.constants | counters | {
             "STATUS": self.status.as_value(), "BASE_LOW": base_low, "BASE_HIGH": base_high, "ERRORS": errors,
             "RUNS": runs, "CYCLES": cycles[:32], "CYCLES_HIGH": cycles[32:]})
@@ -108,13 +109,13 @@ class RegisterFile(wiring.Component):
             clear.eq(self.start | written["CONTROL"][1]),
         ]
         m.d.sync += [
-            status.eq(self.status), events.eq(self.events),
+            running.eq(self.status.busy), done.eq(self.status.done), events.eq(self.events),
             errors.eq(errors & ~written["ERRORS"][:len(errors)] | Cat(asked & self.status.busy, self.errors)),
-            cycles.eq(Mux(clear, 0, cycles + status.busy)),
-            runs.eq(Mux(written["CONTROL"][1], 0, runs + (self.status.done & ~status.done))),
+            cycles.eq(Mux(clear, 0, cycles + running)),
+            runs.eq(Mux(written["CONTROL"][1], 0, runs + (self.status.done & ~done))),
         ]
         for name, counter in zip(EVENTS, counters.values(), strict=True):
-            m.d.sync += counter.eq(Mux(clear, 0, counter + (events[name] & status.busy)))
+            m.d.sync += counter.eq(Mux(clear, 0, counter + (events[name] & running)))
         with m.If(self.start):
             m.d.sync += self.base.eq(Cat(base_low, base_high))
 
