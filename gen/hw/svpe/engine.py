@@ -8,18 +8,17 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from ..units import add_unit
 from .accumulate import Accumulators
 from .cluster import Cluster
-from .dma import ADDRESS_BITS, Axi4Read, Axi4Write, Reader, Writer
+from .dma import ADDRESS_BITS, Axi4, Axi4Read, Reader, Writer, forwarded
 from .drain import Drain
 from .later import later
 from .load import LoadUnit
 from .passes import PassUnit
+from .registers import ERRORS, EVENTS
 from .rows import LATENCY, RowChain
 from .sequencer import Sequencer
 from .weights import WeightUnit
 
-__all__ = ["EVENTS", "Engine"]
-
-EVENTS = ("slot", "wait_loads", "wait_drains", "wait_weights")
+__all__ = ["Engine"]
 
 
 class Engine(wiring.Component):
@@ -42,14 +41,14 @@ class Engine(wiring.Component):
     busy, done : Out(1)
         As of :class:`gen.hw.svpe.sequencer.Sequencer`.
     halted : Out(1)
-        There was an error, and no bus has anything under way: it takes a reset.
-    errors : Out(StructLayout)
-        What was wrong: the program, a record, or a response on a bus.
-    events : Out(StructLayout)
-        For each of :data:`EVENTS` whether it happens in this clock.
+        There was an error, so that it needs a reset.
+    quiet : Out(1)
+        No bus has anything under way: when it is high while halted, a reset does no harm.
+    errors, events : Out(StructLayout)
+        As :class:`gen.hw.svpe.registers.RegisterFile` takes them.
     program, weights : Out(Axi4Read())
-    features : Out
-        Both halves of AXI4: inputs of layers and outputs.
+    features : Out(Axi4())
+        Inputs of layers and their outputs.
     """
 
     unit_name = "engine"
@@ -58,12 +57,10 @@ class Engine(wiring.Component):
         self.shape, self.build = shape, build
         super().__init__({
             "clock": In(1), "reset": In(1), "base": In(ADDRESS_BITS), "start": In(1), "busy": Out(1), "done": Out(1),
-            "halted": Out(1),
-            "errors": Out(data.StructLayout(dict.fromkeys(("foreign", "invalid", "program", "features", "weights",
-                                                           "store"), 1))),
+            "halted": Out(1), "quiet": Out(1),
+            "errors": Out(data.StructLayout(dict.fromkeys(ERRORS, 1))),
             "events": Out(data.StructLayout(dict.fromkeys(EVENTS, 1))),
-            "program": Out(Axi4Read()), "weights": Out(Axi4Read()), "features": Out(Axi4Read()),
-            "store": Out(Axi4Write()),
+            "program": Out(Axi4Read()), "weights": Out(Axi4Read()), "features": Out(Axi4()),
         })
 
     def elaborate(self, platform):
@@ -97,10 +94,13 @@ class Engine(wiring.Component):
             passes.loaded.eq(cluster.loaded), cluster.start.eq(passes.start),
             sequencer.load_done.eq(load.done), sequencer.pass_done.eq(accumulators.done),
             sequencer.drain_done.eq(drain.done), sequencer.start.eq(self.start),
-            self.busy.eq(sequencer.busy), self.done.eq(sequencer.done),
-            self.events.slot.eq(passes.token.slot), self.events.wait_weights.eq(passes.unloaded),
+            self.busy.eq(sequencer.busy), self.done.eq(sequencer.done), self.halted.eq(sequencer.halted),
+            self.events.pass_cycles.eq(passes.token.slot), self.events.wait_weights.eq(passes.unloaded),
             self.events.wait_loads.eq(passes.idle & sequencer.missing.loads),
             self.events.wait_drains.eq(passes.idle & sequencer.missing.drains),
+            self.events.load_words.eq(load.i.valid & load.i.ready),
+            self.events.weight_words.eq(weights.i.valid & weights.i.ready),
+            self.events.drain_words.eq(drain.data.valid & drain.data.ready),
         ]
         self._buses(m, platform, sequencer, load, weights, drain)
 
@@ -123,16 +123,16 @@ class Engine(wiring.Component):
     def _buses(self, m, platform, sequencer, load, weights, drain):
         """Give each unit its master."""
         masters = {}
-        for name, unit in {"program": sequencer, "features": load, "weights": weights}.items():
+        for name, unit, port in (("program", sequencer, self.program), ("load", load, self.features),
+                                 ("weights", weights, self.weights)):
             masters[name] = reader = add_unit(m, f"{name}_reader", Reader(), platform)
             connect(m, unit.command, reader.command)
             connect(m, reader.o, unit.i)
-            connect(m, reader.axi, flipped(getattr(self, name)))
-        masters["store"] = writer = add_unit(m, "writer", Writer(), platform)
+            m.d.comb += forwarded(reader.axi, port)
+        masters["drain"] = writer = add_unit(m, "writer", Writer(), platform)
         connect(m, drain.command, writer.command)
         connect(m, drain.data, writer.data)
-        connect(m, writer.axi, flipped(self.store))
-        m.d.comb += drain.completed.eq(writer.completed)
+        m.d.comb += [*forwarded(writer.axi, self.features), drain.completed.eq(writer.completed)]
 
         for name, master in masters.items():
             m.d.comb += [master.base.eq(self.base), master.halt.eq(sequencer.halted),
@@ -140,6 +140,5 @@ class Engine(wiring.Component):
         m.d.comb += [
             self.errors.foreign.eq(sequencer.errors.foreign), self.errors.invalid.eq(sequencer.errors.invalid),
             sequencer.bus_error.eq(Cat(master.error for master in masters.values()).any()),
+            self.quiet.eq(Cat(master.idle for master in masters.values()).all()),
         ]
-        quiet = Cat(master.idle for master in masters.values()).all()
-        m.d.sync += self.halted.eq(sequencer.halted & quiet)
