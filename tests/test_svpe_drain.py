@@ -126,7 +126,8 @@ def rtl(shape, records, sums, entries, *, stall=0.0, seed=0, limit=20_000, laten
         while True:
             *_, place, group = await ctx.tick().sample(dut.read_address, dut.read_group)
             lanes = (sums * 2)[group * shape.drains:][:shape.drains]  # after the last group, of anything
-            word = sum((lane[place] % (1 << shape.acc_bits)) << k * shape.acc_bits for k, lane in enumerate(lanes))
+            values = [lane[place % shape.out_depth] % (1 << shape.acc_bits) for lane in lanes]
+            word = sum(value << k * shape.acc_bits for k, value in enumerate(values))
             words = [*words[1:], word]
             ctx.set(dut.finished, words[0])
 

@@ -129,7 +129,7 @@ class Rescaler(wiring.Component):
 def _saturated(total):
     """32 bits that say what clipping has to know of ``total``: beyond 17 bits it is beyond every bound."""
     sign = total[-1]
-    fits = Mux(sign, total[16:].all(), ~total[16:].any())
+    fits = total[16:] == sign.replicate(len(total) - 16)
     return Cat(Mux(fits, total[:16], ~sign.replicate(16)), sign.replicate(16))
 
 
