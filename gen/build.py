@@ -13,9 +13,7 @@ import typer
 import boards
 
 from . import folding, vivado, zoo
-from .emit import emit
 from .errors import UserError, reported
-from .hw import registers
 from .importers import qonnx
 from .manifest import GENERATOR, build_id, manifest
 from .network import MULTIPLIERS
@@ -74,8 +72,10 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
     with _replacing(folder) as scratch:
         with report.step("generate the Verilog"):
             (scratch / "rtl").mkdir()
-            top, files = emit(network, plan.foldings, scratch / "rtl", build_id(plan, board, source, options))
+            number = build_id(plan, board, source, options)
+            top, files = plan.emit(scratch / "rtl", number)
         with report.step("write scripts and manifest"):
+            plan.save(scratch, number)
             facts = _accompany(plan, board, source, top, files, scratch, options)
     report.plan(plan)
     command = ["python", "-m", "sim.run", "--net", net, "--board", board, "--build", str(out)] if out else [
@@ -113,10 +113,8 @@ def reopen(folder):
 
 def _accompany(plan, board, source, top, files, folder, options):
     """Write everything but the Verilog; returns the manifest."""
-    folding.save(plan.foldings, folder / "folding.json")
     content = source.read_bytes()
     (folder / "model.onnx.xz").write_bytes(content if source.suffix == ".xz" else lzma.compress(content))
-    (folder / "registers.md").write_text(registers.markdown())
     (folder / "vivado").mkdir()
     for name, text in vivado.scripts(top, files, boards.part(plan.board), plan.clock_hz).items():
         (folder / "vivado" / name).write_text(text)

@@ -15,7 +15,7 @@ from pyosys import libyosys
 from .hw.accelerator import Accelerator
 from .hw.axi import Top
 
-__all__ = ["Emitter", "emit", "prefix"]
+__all__ = ["Emitter", "emit", "emit_top", "prefix"]
 
 # Registers with enable and reset as one "always" each; expressions no wider than need be.
 _PASSES = ("proc", "opt_expr", "opt_clean", "wreduce", "opt_dff -simple-dffe", "opt_merge", "pmuxtree", "opt_clean")
@@ -103,32 +103,41 @@ class Emitter:
         self.files[name] = text
 
 
-def prefix(network):
-    """What all names of the network's modules begin with, so that several accelerators go into one design."""
-    return re.sub(r"\W", "_", f"n{network.name}" if network.name[0].isdigit() else network.name) + "_"
+def prefix(name):
+    """What all names of modules begin with in an accelerator called ``name``, so that several go into one design."""
+    return re.sub(r"\W", "_", f"n{name}" if name[0].isdigit() else name) + "_"
+
+
+def emit_top(core, name, out):
+    """Write ``core``, a component with AXI interfaces, to the folder ``out``, which is made if need be.
+
+    Returns
+    -------
+    top : str
+        Name of the top module: ``<name>_accelerator``.
+    files : list of str
+        Names of the files, sorted.
+    """
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    emitter = Emitter(out, prefix(name))
+    top = emitter.module(Top(core), "accelerator")
+    return top, sorted(emitter.files)
 
 
 def emit(network, foldings, out, build_id):
-    """Write the accelerator for ``network`` to the folder ``out``.
+    """Write the streaming accelerator for ``network`` to the folder ``out``.
 
     Parameters
     ----------
     network : gen.network.Network
     foldings : dict of gen.folding.Folding
     out : path
-        Folder; made if need be.
     build_id : int
         32 bits that the hardware answers when asked what it is.
 
     Returns
     -------
-    top : str
-        Name of the top module.
-    files : list of str
-        Names of the files, sorted.
+    (top, files) as of :func:`emit_top`
     """
-    out = pathlib.Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    emitter = Emitter(out, prefix(network))
-    top = emitter.module(Top(Accelerator(network, foldings, build_id)), "accelerator")
-    return top, sorted(emitter.files)
+    return emit_top(Accelerator(network, foldings, build_id), network.name, out)

@@ -8,8 +8,6 @@ from importlib.metadata import version
 import boards
 
 from . import __version__
-from .hw.registers import OFFSETS
-from .network import TopK
 
 __all__ = ["GENERATOR", "build_id", "manifest"]
 
@@ -22,23 +20,9 @@ def _digest(path):
 
 
 def build_id(plan, board, source, options):
-    """32 bits for the model file and what it was imported with, the foldings, the board, the generator's version."""
-    foldings = sorted((name, str(folding)) for name, folding in plan.foldings.items())
-    text = json.dumps([GENERATOR, _digest(source), options, board, foldings])
+    """32 bits for the hardware of ``plan`` and the generator's version; ``options``: what was imported with."""
+    text = json.dumps([GENERATOR, plan.arch, plan.identity([_digest(source), options, board])])
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
-
-
-def _interface(network):
-    """What a driver has to know: order and codes of the data, what scores mean, and where registers are."""
-    chosen = isinstance(network.layers[-1], TopK)
-    meaning = {"meaning": "class numbers, best first"} if chosen else {
-        "meaning": "score * scale + offset", "scale": network.scale.tolist(), "offset": network.offset.tolist()}
-    return {
-        "input": {"shape": list(network.input.shape), "values": str(network.input.values),
-                  "order": "row by row, pixel by pixel, channel 0 first; tlast on the last beat of a frame"},
-        "output": {"count": network.output.channels, "values": str(network.output.values)} | meaning,
-        "registers": OFFSETS,
-    }
 
 
 def manifest(plan, board, source, top, folder, options):
@@ -51,6 +35,7 @@ def manifest(plan, board, source, top, folder, options):
         "generator": GENERATOR,
         "build_id": f"{build_id(plan, board, source, options):08x}",
         "net": plan.network.name,
+        "arch": plan.arch,
         "top": top,
         "source": {"name": source.name, "sha256": _digest(source)},
         "options": options,
@@ -58,14 +43,14 @@ def manifest(plan, board, source, top, folder, options):
         "board": board,
         "part": boards.part(plan.board),
         "clock_hz": plan.clock_hz,
-        "interface": _interface(plan.network),
+        "interface": plan.interface,
         "predicted": {
             "by": "cost model",
             "frames_per_second": round(plan.rate, 1),
             "cycles_per_frame": plan.cycles,
-            "bottleneck": plan.bottleneck.layer.name,
+            "bottleneck": plan.bottleneck.name,
             "resources": {name: round(amount, 1) for name, amount in plan.cost.items()},
-            "layers": [stage.as_dict() for stage in plan.stages],
+            "layers": plan.layers,
         },
         "tools": {"python": platform.python_version()} | {name: version(name) for name in TOOLS},
         "files": {path.relative_to(folder).as_posix(): _digest(path) for path in files},

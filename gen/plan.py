@@ -3,9 +3,11 @@
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from . import buffers
+from . import buffers, folding
 from .cost import converters, fifo, fork, shell, units
+from .emit import emit
 from .folding import Folding, cycles, streams
+from .hw import registers
 from .network import Conv, Join, Lookup, Network, Pool, Rescale, TopK
 from .resources import Resources
 from .stages import Stage
@@ -32,6 +34,11 @@ class PlannedStage:
     def layer(self):
         """The stage's layer."""
         return self.stage.layer
+
+    @property
+    def name(self):
+        """The layer's."""
+        return self.layer.name
 
     @property
     def output(self):
@@ -94,7 +101,7 @@ class PlannedStage:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A network, folded for a board.
+    """A network, folded for a board, as a stream through all of its layers.
 
     Parameters
     ----------
@@ -125,6 +132,40 @@ class Plan:
         return [PlannedStage(stage, self.foldings[stage.name], [lanes[source] for source in stage.sources],
                              sizes.rows.get(stage.name), sizes.queues.get(stage.name, ()), consumers[stage])
                 for stage in found]
+
+    arch = "stream"
+
+    def identity(self, model):
+        """What tells this hardware from other hardware, for JSON; ``model``: what tells the model from others."""
+        return [*model, sorted((name, str(chosen)) for name, chosen in self.foldings.items())]
+
+    def emit(self, out, build_id):
+        """Write the Verilog to the folder ``out``; returns the name of the top module, and of all files."""
+        return emit(self.network, self.foldings, out, build_id)
+
+    def save(self, folder, build_id):
+        """Write what belongs to the build besides Verilog."""
+        folding.save(self.foldings, folder / "folding.json")
+        (folder / "registers.md").write_text(registers.markdown())
+
+    @property
+    def interface(self):
+        """What a driver has to know: order and codes of the data, what scores mean, and where registers are."""
+        network = self.network
+        chosen = isinstance(network.layers[-1], TopK)
+        meaning = {"meaning": "class numbers, best first"} if chosen else {
+            "meaning": "score * scale + offset", "scale": network.scale.tolist(), "offset": network.offset.tolist()}
+        return {
+            "input": {"shape": list(network.input.shape), "values": str(network.input.values),
+                      "order": "row by row, pixel by pixel, channel 0 first; tlast on the last beat of a frame"},
+            "output": {"count": network.output.channels, "values": str(network.output.values)} | meaning,
+            "registers": registers.OFFSETS,
+        }
+
+    @property
+    def layers(self):
+        """Predictions for each layer, for the manifest."""
+        return [stage.as_dict() for stage in self.stages]
 
     @property
     def bottleneck(self):

@@ -107,7 +107,7 @@ def synthesise(folder, top, dsp=True):
     global _design, _options  # processes are forked with it: a design cannot be sent to them
     _design, _options = libyosys.Design(), "" if dsp else "-nodsp"
     with contextlib.chdir(folder):  # where the memories' contents are
-        _run(_design, "read_verilog -defer *.v", f"hierarchy -check -top {top}", *STYLES)
+        _run(_design, "read_verilog -defer *.v", f"hierarchy -top {top}", *STYLES)
     modules = sorted(_design.modules_.values(), key=_size, reverse=True)
     instances = {module.name.unescape(): {name.unescape(): cell.type.unescape()
                                           for name, cell in module.cells_.items()} for module in modules}
@@ -135,7 +135,7 @@ def measure(units, dsp=True):
 
 def compare(plan, rtl):
     """(predicted, measured) resources of every unit of the build of ``plan``, by name, and of the shell."""
-    top, core = (prefix(plan.network) + name for name in ("accelerator", "core"))
+    top, core = (prefix(plan.network.name) + name for name in ("accelerator", "core"))
     netlist = synthesise(rtl, top)
     units = {name: netlist.resources(module) for name, module in netlist.instances[core].items()}
     around = netlist.resources(top) + netlist.resources(core) * -1

@@ -34,7 +34,7 @@ def prepare(network, foldings, images, folder, *, build=0):
     plan = {name: folding.cycles(layers[name], chosen) for name, chosen in foldings.items()}
     values = network.output.values
     bench = {
-        "top": prefix(network) + "accelerator",
+        "top": prefix(network.name) + "accelerator",
         "build": build,
         "score": [values.lo, values.hi, values.step],
         "cycles": max(plan.values()),
@@ -46,7 +46,7 @@ def prepare(network, foldings, images, folder, *, build=0):
     (folder / "bench.json").write_text(json.dumps(bench))
     np.savez(folder / "frames.npz", images=images, scores=scores)
     np.savez(folder / "taps.npz", **{name: taps[name] for name in core.outputs})
-    public = "".join(f'public_flat_rd -module "{prefix(network)}core" -var "{unit}__o__{part}"\n'
+    public = "".join(f'public_flat_rd -module "{prefix(network.name)}core" -var "{unit}__o__{part}"\n'
                      for unit, _ in core.outputs.values() for part in ("valid", "ready", "payload"))
     (folder / "taps.vlt").write_text("`verilator_config\n" + public)
     return bench

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gen import build as module
+from gen import plan as planning
 from gen import folding
 from gen.errors import UserError
 from gen.folding import Folding
@@ -29,7 +30,7 @@ def model(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.zoo, "find", lambda net: source)
     monkeypatch.setattr(module.qonnx, "load", lambda path, **options: tiny())
-    monkeypatch.setattr(module, "emit", emit)
+    monkeypatch.setattr(planning, "emit", emit)
     monkeypatch.chdir(tmp_path)
     return source
 
@@ -84,7 +85,7 @@ def test_failure_leaves_the_earlier_build(model, monkeypatch, tmp_path):
         (out / "half.v").write_text("")
         raise UserError("no")
 
-    monkeypatch.setattr(module, "emit", fail)
+    monkeypatch.setattr(planning, "emit", fail)
     with pytest.raises(UserError):
         module.build("tiny", "zcu102")
     assert contents(tmp_path / "rtl_out/tiny-zcu102") == before
