@@ -7,32 +7,11 @@ import numpy as np
 from ..bits import Powers, Values
 from ..errors import UserError
 from ..network import Add, Concat, Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
-from .image import Address, Place
-from .requantise import Requantise, requantised
+from .image import Place
+from .requantise import requantised
+from .steps import Channel, Maximum, Step
 
-__all__ = ["Channel", "Step", "lower"]
-
-
-@dataclass(frozen=True)
-class Channel:
-    """A plane of activations in memory.
-
-    Parameters
-    ----------
-    address : Address
-    lo, hi : int
-        What its words can be.
-    factor : int
-        What they are worth, where a Concat joins planes of several scales.
-    source : tuple
-        (step, output) whose drain writes it; None: the input.
-    """
-
-    address: Address
-    lo: int
-    hi: int
-    factor: int = 1
-    source: tuple | None = None
+__all__ = ["lower"]
 
 
 @dataclass(frozen=True)
@@ -43,56 +22,6 @@ class _Maps:
     width: int
     channels: tuple
     flat: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that the array does: sums over a window of some channels, rescaled and pooled as they are drained.
-
-    Parameters
-    ----------
-    name : str
-        Of the layer that it is for.
-    inputs : tuple of Channel
-    height, width : int
-        Of the inputs.
-    weights : int array, shape (outputs, inputs, kernel height, kernel width)
-    stride, pads : tuples
-        As those of `gen.network.Conv`.
-    requantise : Requantise or None
-        None: sums are stored as they are, 32 bits each.
-    pool : Pool or None
-        Maximum over a square window, one stride.
-    output : Place
-        At an :class:`Address`.
-    """
-
-    name: str
-    inputs: tuple
-    height: int
-    width: int
-    weights: np.ndarray
-    stride: tuple
-    pads: tuple
-    requantise: Requantise | None
-    pool: Pool | None
-    output: Place
-
-    @property
-    def rows(self):
-        """Rows of sums."""
-        return (self.height + self.pads[0] + self.pads[2] - self.weights.shape[2]) // self.stride[0] + 1
-
-    @property
-    def columns(self):
-        """Columns of sums."""
-        return (self.width + self.pads[1] + self.pads[3] - self.weights.shape[3]) // self.stride[1] + 1
-
-    @property
-    def macs(self):
-        """Multiply-accumulates: weights that are not 0 in sparse steps, all of a convolution."""
-        sparse = np.count_nonzero(self.weights) * 2 < self.weights.size
-        return self.rows * self.columns * (np.count_nonzero(self.weights) if sparse else self.weights.size)
 
 
 def lower(network, shape, image):
@@ -366,13 +295,13 @@ def _rises(quantiser):
 
 
 def _square(pool):
-    """``pool`` with a square window and one stride; where there is one output, its window may be larger."""
-    size, wanted = max(pool.kernel), max(pool.stride)
-    places = list(zip(pool.kernel, pool.stride, pool.output.shape, pool.input.shape, pool.pads, strict=False))
-    strides = {stride for _, stride, outputs, _, _ in places if outputs > 1} or {1}
-    grown = all(kernel == size or (outputs == 1 and kernel - pad >= inputs)
-                for kernel, _, outputs, inputs, pad in places)
-    if not grown or len(strides) > 1 or size > 15 or max(strides) > 15:
+    """``pool`` as the drain does it: where there is one output, its window may reach beyond the map."""
+    size = max(pool.kernel)
+    sides = list(zip(pool.kernel, pool.stride, pool.output.shape, pool.input.shape, pool.pads, strict=False))
+    strides = {stride for _, stride, outputs, _, _ in sides if outputs > 1} or {1}
+    covers = all(kernel == size or (outputs == 1 and kernel - pad >= inputs)
+                 for kernel, _, outputs, inputs, pad in sides)
+    if not covers or len(strides) > 1 or max(size, *strides) > 15:
         raise UserError(f"{pool.name}: a maximum over {pool.kernel} with stride {pool.stride}; the array has square "
-                        f"windows of up to 15 with one stride: use a {size}x{size} one with stride {wanted}")
-    return replace(pool, kernel=(size, size), stride=(min(strides),) * 2)
+                        "windows of up to 15 with one stride: use such a one")
+    return Maximum(size, *strides, *pool.pads[:2])

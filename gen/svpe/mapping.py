@@ -63,7 +63,7 @@ class Mapping:
 
     Parameters
     ----------
-    step : gen.svpe.lowering.Step
+    step : gen.svpe.steps.Step
     shape : Shape
 
     Attributes

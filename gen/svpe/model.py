@@ -31,6 +31,8 @@ def program(memory):
         if (found[-1].op == Op.HEADER) != (start == 0):
             raise ValueError("a program starts with HEADER, and has no other one")
         if found[-1].op == Op.END:
+            if len(found) != (wanted := found[0].fields["records"]):
+                raise ValueError(f"HEADER tells of {wanted} records, END is number {len(found)}")
             return found
     raise ValueError("the program has no END")
 

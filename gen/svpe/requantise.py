@@ -129,8 +129,9 @@ def _affine(layer, channel, least, greatest, clip, high):
         return 0, value(ends[0]), 0
     found = _line(reached, below)
     if found is None:
-        raise UserError(f"{layer.name}: the {len(steps)} thresholds of channel {channel} are no even steps, which is "
-                        "all that the array can do: quantise to two levels, or without a nonlinear activation before")
+        raise UserError(f"{layer.name}: the {len(steps)} thresholds of channel {channel} are no even steps within "
+                        "0..high or -high-1..high, which is all that the array computes: quantise to two levels, or "
+                        "without a nonlinear activation before and without narrow range")
     return sign * found[0], *found[1:]
 
 

@@ -4,7 +4,7 @@ from bisect import bisect_left
 
 import numpy as np
 
-from .records import Op, Record
+from .records import LAYOUTS, Op, Record
 from .shape import WORD_PIXELS
 
 __all__ = ["Ring", "Schedule"]
@@ -113,7 +113,7 @@ class Schedule:
         build : int
             For HEADER.
         """
-        found, owners = [Record(Op.HEADER, {"build": build})], [None]
+        found, owners = [Record(Op.HEADER, {"build": build, "records": len(self) + 2})], [None]
         counts = dict.fromkeys(_COUNTED.values(), 0)
         loads = zip(self._positions(), [0.5] * len(self._loads), self._loads, strict=True)
         for _, _, (owner, op, fields, waits) in sorted([*self._others, *loads], key=lambda placed: placed[:2]):
@@ -121,8 +121,9 @@ class Schedule:
             if late:
                 raise AssertionError(f"{op.name} waits for what comes behind it: {', '.join(late)}")
             waits = {name: max(wanted, counts[name] - _BEHIND) for name, wanted in waits.items()}
+            fields = dict.fromkeys((name for name, _ in LAYOUTS[op]), 0) | fields
             if "address" in fields:
-                fields = fields | {"address": locate(fields["address"])}
+                fields["address"] = locate(fields["address"])
             found.append(Record(op, fields, **waits))
             owners.append(owner)
             if op in _COUNTED:

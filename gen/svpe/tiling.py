@@ -64,8 +64,8 @@ class Plan:
 def _tile(step, out_first, out_rows):
     pool, height = step.pool, step.weights.shape[2]
     if pool:
-        top = out_first * pool.stride[0] - pool.pads[0]
-        end = min(step.rows, top + (out_rows - 1) * pool.stride[0] + pool.kernel[0])
+        top = out_first * pool.stride - pool.top
+        end = min(step.rows, top + (out_rows - 1) * pool.stride + pool.size)
     else:
         top, end = out_first, out_first + out_rows
     first = max(0, top)
@@ -117,7 +117,7 @@ def _plan(step, mapping, shape, tiles):
     blocks = [first] * (1 if resident else groups // first)
     rest = groups - sum(blocks)
     blocks += [1] * rest if resident else [rest] * bool(rest)
-    pool = step.pool.kernel[0] ** 2 if step.pool else 1
+    pool = step.pool.size**2 if step.pool else 1
     outputs = max(tile.out_rows for tile in tiles) * step.output.width
     drain = max(-(-shape.lanes // shape.drains) * pool * outputs,
                 shape.lanes * outputs // step.output.width * step.output.row * 8 // WORD)
