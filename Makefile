@@ -16,7 +16,7 @@ JOBS   ?= 2
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: help build sim synth train test bench bench-lanes bench-powers bench-train lint env clean
+.PHONY: help build sim synth train test bench bench-lanes bench-powers bench-svpe bench-train lint env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,7 +27,7 @@ help:
 	@echo "make train RECIPE=best DATA=DIR     train NET into runs/, by its own recipe if none is given; resumes where it stopped"
 	@echo "make train NET=tbqnn BITS=3        train power-of-two weights of so many bits"
 	@echo "make test                          the whole test suite"
-	@echo "make bench                         measure what the project promises; bench-lanes, bench-powers, bench-train: of its parts"
+	@echo "make bench                         measure what the project promises; bench-lanes, bench-powers, bench-svpe, bench-train: of its parts"
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
 
 build: $(VENV)/.gen
@@ -53,6 +53,9 @@ bench-lanes: $(VENV)/.gen
 
 bench-powers: $(VENV)/.sim
 	$(RUN) -m bench.powers $(ARGS)
+
+bench-svpe: $(VENV)/.gen
+	$(RUN) -m bench.svpe $(ARGS)
 
 bench-train: $(VENV)/.all
 	$(RUN) -m bench.train $(if $(DATA),--data "$(DATA)") $(ARGS)
