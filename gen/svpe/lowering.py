@@ -238,8 +238,8 @@ class _Lowering:
             raise UserError(f"{window.name}: scores need {bits} bits, the array stores 32: quantise to fewer before")
         values = quantiser.values if quantiser else Values(int(bounds[0].min()), int(bounds[1].max()))
         requantise = None if raw else _scaled(quantiser, window.name, bounds, values, scale)
-        step = Step(window.name, inputs, maps.height, maps.width, weights.astype(np.int32), window.stride, window.pads,
-                    requantise, pool and _square(pool), None)
+        step = Step(window.name, inputs, maps.height, maps.width, weights.astype(np.int32),
+                    _stride(window, maps, weights), window.pads, requantise, pool and _square(pool), None)
         size = pool.output.shape[:2] if pool else (step.rows, step.columns)
         output = self.place(*size, len(weights), values, window.name, 32 if raw else 16)
         channels = self.channels(output, values, len(self.steps))
@@ -256,6 +256,13 @@ class _Window:
     name: str
     stride: tuple = (1, 1)
     pads: tuple = (0, 0, 0, 0)
+
+
+def _stride(window, maps, weights):
+    """Stride of a window, 1 where it covers the map: then its taps are neighbours, which share chains."""
+    top, left, bottom, right = window.pads
+    covered = maps.height + top + bottom == weights.shape[2], maps.width + left + right == weights.shape[3]
+    return tuple(1 if all_of_it else stride for all_of_it, stride in zip(covered, window.stride, strict=True))
 
 
 def _bounds(inputs, weights, padded):

@@ -1,6 +1,7 @@
 """Records in a valid order: LOADs among the others, where they neither come late nor hold them up."""
 
 from bisect import bisect_left
+from collections import deque
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from .shape import WORD_PIXELS
 __all__ = ["Ring", "Schedule"]
 
 _BEHIND = 1 << 14  # counters are compared modulo 2**16
-_QUEUE = 12  # PASSes by which the sequencer is ahead, and a few less than it could be
+_QUEUE = 12  # PASSes by which the sequencer is ahead, a few less than it could be
+_LOADS = 8  # that are given to their unit before it can begin
 _COUNTED = {Op.LOAD: "after_loads", Op.PASS: "after_passes", Op.DRAIN: "after_drains"}
 
 
@@ -96,11 +98,14 @@ class Schedule:
             if wanted := waits.get("after_loads", 0):
                 latest[wanted - 1] = position
         latest = np.minimum.accumulate(latest[::-1])[::-1]
-        ahead, found = _Ahead(self._others, self._clocks), 0
-        for (_, _, _, waits), last in zip(self._loads, latest.tolist(), strict=True):
+        ahead, found, clock = _Ahead(self._others, self._clocks), 0, 0
+        begun = deque([0] * _LOADS, _LOADS)
+        for (_, _, fields, waits), last in zip(self._loads, latest.tolist(), strict=True):
             ends = [self._ends[op][waits[f"after_{name}"]] for op, name in ((Op.PASS, "passes"), (Op.DRAIN, "drains"))]
             earliest = max(found, *(position for position, _ in ends))
-            found = max(earliest, min(last, ahead.position(max(clock for _, clock in ends))))
+            begun.append(max(clock, *(end for _, end in ends)))
+            clock = begun[-1] + fields["row_words"]
+            found = max(earliest, min(last, ahead.position(begun[0])))
             yield found
 
     def records(self, locate, build):

@@ -123,4 +123,4 @@ def _plan(step, mapping, shape, tiles):
                 shape.lanes * outputs // step.output.width * step.output.row * 8 // WORD)
     busy = max(groups * sweep, loads * (1 if resident else len(blocks)), groups * drain)
     exposed = loads / len(chunks) * (1 if regions > len(chunks) or not resident else len(tiles))
-    return Plan(tiles, words, regions, resident, blocks, len(tiles) * busy + exposed + drain)
+    return Plan(tiles, words, regions, resident, blocks, len(tiles) * (busy + drain) + exposed)
