@@ -184,7 +184,7 @@ def test_thresholds_become_a_line(values, flip, step):
     thresholds = first[:, None] + (step * np.arange(values.levels - 1) * 1.3 + 0.5).astype(int)
     layer = Threshold("t", Tensor(1, 1, 5, Values(-300, 300)), thresholds, np.full(5, flip), values)
     bounds = np.full((2, 5), [[-300], [300]])
-    found, x = requantised(layer, "conv", bounds, values), np.arange(-300, 301)
+    found, x = requantised(layer, "conv", bounds, values, np.ones(5, int)), np.arange(-300, 301)
     clip = -found.high - 1 if found.signed else 0
     for k in range(5):
         line = (x * found.factor[k] + found.addend[k] >> found.shift[k]).clip(clip, found.high)
@@ -238,6 +238,12 @@ def test_refused_layers():
     chain = start().conv(2, 1, weights=[4, -4])
     narrow = Rescale("narrow", chain.at, np.array([1, 1]), np.array([0, 0]), 0, Values(-300, 500))
     assert "narrow: the array clips to 0..high or" in refusal(chain.add(narrow).conv(1, 1))
+    for factor, refused in (1 << 22, False), (1 << 23, True):
+        chain = Chain((3, 3, 1)).join("concat", (1, 8), lambda side: side, lambda side: side)
+        steep = Rescale("steep", chain.at, np.array([1, factor]), np.array([0, 0]), 20, Values(0, 65535))
+        chain.add(steep).conv(1, 1)
+        assert not refused or "steep: channel 1 is rescaled by" in refusal(chain)
+        assert refused or agrees(chain.network(), SMALL)
     chain = start().conv(2, 1).rescale()
     assert "put it before" in refusal(chain.add(Flatten("flatten", chain.at)).threshold().conv(1, 1))
     chain = start().conv(2, 1)

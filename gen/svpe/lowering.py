@@ -7,9 +7,10 @@ import numpy as np
 from ..bits import Powers, Values
 from ..errors import UserError
 from ..network import Add, Concat, Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
+from .fusing import bounds, drained, square, stride
 from .image import Place
 from .requantise import requantised
-from .steps import Channel, Maximum, Step
+from .steps import Channel, Step
 
 __all__ = ["lower"]
 
@@ -225,21 +226,21 @@ class _Lowering:
             Those that are left.
         """
         scale = np.ones(len(weights), np.int64) if scale is None else scale
-        bounds = _bounds(inputs, weights, any(window.pads))
-        bits = max(int(bound).bit_length() for bound in np.abs(bounds).ravel()) + 1
+        reach = bounds(inputs, weights, any(window.pads))
+        bits = max(int(bound).bit_length() for bound in np.abs(reach).ravel()) + 1
         if bits > self.shape.acc_bits:
             raise UserError(f"{window.name}: sums need {bits} bits, the array's accumulators have "
                             f"{self.shape.acc_bits}: build it with acc_bits={bits}")
-        quantiser, pool, layers = _drained(layers)
+        quantiser, pool, layers = drained(layers)
         if pool and scale.min() < 0:
             raise UserError(f"{pool.name}: the maximum of channels that a Concat counts negative: pool before it")
         raw = last and not layers and quantiser is pool is None
         if raw and bits > 32:
             raise UserError(f"{window.name}: scores need {bits} bits, the array stores 32: quantise to fewer before")
-        values = quantiser.values if quantiser else Values(int(bounds[0].min()), int(bounds[1].max()))
-        requantise = None if raw else _scaled(quantiser, window.name, bounds, values, scale)
+        values = quantiser.values if quantiser else Values(int(reach[0].min()), int(reach[1].max()))
+        requantise = None if raw else requantised(quantiser, window.name, reach, values, scale)
         step = Step(window.name, inputs, maps.height, maps.width, weights.astype(np.int32),
-                    _stride(window, maps, weights), window.pads, requantise, pool and _square(pool), None)
+                    stride(window, maps, weights), window.pads, requantise, pool and square(pool), None)
         size = pool.output.shape[:2] if pool else (step.rows, step.columns)
         output = self.place(*size, len(weights), values, window.name, 32 if raw else 16)
         channels = self.channels(output, values, len(self.steps))
@@ -256,59 +257,3 @@ class _Window:
     name: str
     stride: tuple = (1, 1)
     pads: tuple = (0, 0, 0, 0)
-
-
-def _stride(window, maps, weights):
-    """Stride of a window, 1 where it covers the map: then its taps are neighbours, which share chains."""
-    top, left, bottom, right = window.pads
-    covered = maps.height + top + bottom == weights.shape[2], maps.width + left + right == weights.shape[3]
-    return tuple(1 if all_of_it else stride for all_of_it, stride in zip(covered, window.stride, strict=True))
-
-
-def _bounds(inputs, weights, padded):
-    """Least and greatest sum of every output, shape (2, outputs)."""
-    lo, hi = (np.array([getattr(channel, end) for channel in inputs]) for end in ("lo", "hi"))
-    if padded:
-        lo, hi = np.minimum(lo, 0), np.maximum(hi, 0)
-    positive, negative = weights.clip(min=0).sum((2, 3)), weights.clip(max=0).sum((2, 3))
-    return np.stack([positive @ lo + negative @ hi, positive @ hi + negative @ lo])
-
-
-def _scaled(quantiser, name, bounds, values, scale):
-    """How sums become activations, where the network counts each for ``scale``."""
-    if quantiser is None:
-        return requantised(None, name, bounds, values)
-    found = requantised(quantiser, name, np.sort(bounds * scale, axis=0), values)
-    return replace(found, factor=[factor * int(k) for factor, k in zip(found.factor, scale, strict=True)])
-
-
-def _drained(layers):
-    """The quantiser and the maximum that the drain computes of what comes next, and the layers left."""
-    match layers:
-        case [Rescale() | Threshold() as quantiser, Pool(kind="max") as pool, *rest]:
-            return quantiser, pool, rest
-        case [Rescale() | Threshold() as quantiser, *rest]:
-            return quantiser, None, rest
-        case [Pool(kind="max") as pool, Rescale() | Threshold() as quantiser, *rest] if _rises(quantiser):
-            return quantiser, pool, rest
-        case [Pool(kind="max") as pool, *rest]:
-            return None, pool, rest
-    return None, None, layers
-
-
-def _rises(quantiser):
-    """Whether it does not matter if the maximum is taken before or after."""
-    return not quantiser.flip.any() if isinstance(quantiser, Threshold) else quantiser.factor.min() >= 0
-
-
-def _square(pool):
-    """``pool`` as the drain does it: where there is one output, its window may reach beyond the map."""
-    size = max(pool.kernel)
-    sides = list(zip(pool.kernel, pool.stride, pool.output.shape, pool.input.shape, pool.pads, strict=False))
-    strides = {stride for _, stride, outputs, _, _ in sides if outputs > 1} or {1}
-    covers = all(kernel == size or (outputs == 1 and kernel - pad >= inputs)
-                 for kernel, _, outputs, inputs, pad in sides)
-    if not covers or len(strides) > 1 or max(size, *strides) > 15:
-        raise UserError(f"{pool.name}: a maximum over {pool.kernel} with stride {pool.stride}; the array has square "
-                        "windows of up to 15 with one stride: use such a one")
-    return Maximum(size, *strides, *pool.pads[:2])

@@ -41,28 +41,30 @@ class Requantise:
     hi: int
 
 
-def requantised(layer, name, bounds, values):
+def requantised(layer, name, bounds, values, scale):
     """How sums become ``values``.
 
     Parameters
     ----------
     layer : Rescale, Threshold or None
-        None: they are stored as they are.
+        None: they are stored as they are, whatever their scale.
     name : str
         Of what sums up.
     bounds : int arrays, shape (2, channels)
         Least and greatest sum.
     values : gen.bits.Values
         What comes out.
+    scale : int array, shape (channels,)
+        What the layer counts a sum for.
 
     Raises
     ------
     UserError
         The drain cannot compute this; says why, and what would do.
     """
-    channels = len(bounds[0])
+    channels, counted = len(bounds[0]), np.sort(bounds * scale, axis=0).tolist()
     if values.bipolar and isinstance(layer, Threshold):
-        sign = np.where(layer.flip, -1, 1)
+        sign = np.where(layer.flip, -1, 1) * scale
         addend = np.where(layer.flip, layer.thresholds[:, 0] - 1, -layer.thresholds[:, 0])
         return _fitting(layer, bounds, Requantise(sign.tolist(), addend.tolist(), [0] * channels, 1, True, True, -1, 1))
     signed, high = values.lo < 0, max(values.hi, -values.lo - 1)
@@ -74,10 +76,12 @@ def requantised(layer, name, bounds, values):
             parts = layer.factor.tolist(), layer.addend.tolist(), [layer.shift] * channels
         case Threshold():
             least = -high - 1 if signed else 0
-            fits = [_affine(layer, k, int(bounds[0][k]), int(bounds[1][k]), least, high) for k in range(channels)]
+            fits = [_affine(layer, k, counted[0][k], counted[1][k], least, high) for k in range(channels)]
             parts = tuple(map(list, zip(*fits, strict=True)))
         case None:
             parts = [1] * channels, [0] * channels, [0] * channels
+    if layer:
+        parts = [factor * int(k) for factor, k in zip(parts[0], scale, strict=True)], *parts[1:]
     result = _fitting(layer or name, bounds, Requantise(*parts, high, signed, False, values.lo, values.hi))
     if isinstance(layer, Rescale):
         _check_clip(layer, bounds, result)
