@@ -8,6 +8,8 @@ from .shape import WORD, WORD_PIXELS
 
 __all__ = ["Plan", "Tile", "tiled"]
 
+_BETWEEN = 200  # clocks lost from one tile to the next
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -119,8 +121,9 @@ def _plan(step, mapping, shape, tiles):
     blocks += [1] * rest if resident else [rest] * bool(rest)
     pool = step.pool.size**2 if step.pool else 1
     outputs = max(tile.out_rows for tile in tiles) * step.output.width
-    drain = max(-(-shape.lanes // shape.drains) * pool * outputs,
-                shape.lanes * outputs // step.output.width * step.output.row * 8 // WORD)
+    lanes = min(shape.lanes, len(step.weights))
+    drain = max(-(-lanes // shape.drains) * pool * outputs,
+                lanes * outputs // step.output.width * step.output.row * 8 // WORD)
     busy = max(groups * sweep, loads * (1 if resident else len(blocks)), groups * drain)
     exposed = loads / len(chunks) * (1 if regions > len(chunks) or not resident else len(tiles))
-    return Plan(tiles, words, regions, resident, blocks, len(tiles) * (busy + drain) + exposed)
+    return Plan(tiles, words, regions, resident, blocks, len(tiles) * (busy + _BETWEEN) + exposed + drain)
