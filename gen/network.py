@@ -132,8 +132,8 @@ class Conv(_Sliding):
         lo, hi = values.lo, values.hi
         if self.padded:
             lo, hi = min(lo, self.pad_value), max(hi, self.pad_value)
-        rows = self.weights.reshape(len(self.weights), -1).astype(np.int64)
-        positive, negative = rows.clip(min=0).sum(1), rows.clip(max=0).sum(1)
+        rows = self.weights.reshape(len(self.weights), -1)
+        positive, negative = (rows.clip(*sides).sum(1, dtype=np.int64) for sides in ((0, None), (None, 0)))
         return np.stack([positive * lo + negative * hi, positive * hi + negative * lo])
 
     @cached_property

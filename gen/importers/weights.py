@@ -46,17 +46,17 @@ def integer_weights(constant, activations):
     )
     integers = np.rint(rows / scale[:, None])
     off = np.abs(integers * scale[:, None] - rows).max(1) > np.abs(rows).max(1) * 2.0**-20
-    values = constant.values or _smallest(integers)
-    outside = (integers < values.lo) | (integers > values.hi) | ((integers - values.lo) % values.step != 0)
-    wrong = outside | off[:, None]
-    if wrong.any():
+    distinct = np.unique(integers)  # few, of what may be many million
+    values = constant.values or _smallest(distinct)
+    outside = (distinct < values.lo) | (distinct > values.hi) | ((distinct - values.lo) % values.step != 0)
+    if outside.any() or off.any():
+        wrong = np.isin(integers, distinct[outside]) | off[:, None]
         example = constant.array.ravel()[int(np.argmax(wrong))]
         raise WeightError(
             f"weights declared as {values}, but {np.count_nonzero(wrong)} are not, {example:g} for one"
         )
-    integers = integers.astype(np.int32)
     terms = 2 if activations.bits + values.bits >= _MULTIPLIER else 1
-    found = Powers.holding(integers, terms) if 0 in activations and not values.bipolar else None
+    found = Powers.holding(distinct, terms) if 0 in activations and not values.bipolar else None
     if found and found.count <= _MAX_POWERS and (found.terms > 1 or found.bits <= values.bits):
         values = found
     elif found and values.bits > _MAX_BITS:
@@ -65,7 +65,7 @@ def integer_weights(constant, activations):
     elif values.bits > _MAX_BITS:
         others = "" if 0 in activations else "; powers of two can have more, but not where activations are signs"
         raise WeightError(f"weights of {values.bits} bits; at most {_MAX_BITS} are supported{others}")
-    return integers.reshape(constant.array.shape), scale, values
+    return integers.astype(np.int32).reshape(constant.array.shape), scale, values
 
 
 def _declared_scale(scales):
