@@ -255,7 +255,7 @@ def data_set(network):
     return fitting[0]
 
 
-def examples(network, folder=None, dataset=None):
+def examples(network, folder=None, dataset=None, count=None):
     """Test images as ``network`` takes them, and their labels.
 
     Parameters
@@ -266,6 +266,8 @@ def examples(network, folder=None, dataset=None):
         Of the data sets; ``$BNN_DATA`` when not given.
     dataset : str or path, optional
         Name of a data set, or a folder of pictures; :func:`data_set` when not given.
+    count : int, optional
+        The first so many only.
 
     Returns
     -------
@@ -274,12 +276,12 @@ def examples(network, folder=None, dataset=None):
     """
     dataset = dataset or data_set(network)
     names = classes(dataset)
-    if len(names) != class_count(network):
+    if len(names) != class_count(network) and not network.untrained:
         raise UserError(
             f"{network.name} tells {class_count(network)} classes apart, but {dataset} has {len(names)}: "
             "name what it was trained for, with --dataset"
         )
-    images, labels = load_images(dataset, "test", folder, image_shape(network))
+    images, labels = load_images(dataset, "test", folder, image_shape(network), count)
     return as_input(network, images), labels
 
 
@@ -327,7 +329,7 @@ def _main(
     with reported():
         path = find(net)
         network = load(path, powers=powers)
-        pixels, labels = (array[:images] for array in examples(network, data, dataset))
+        pixels, labels = examples(network, data, dataset, images)
         accuracy = evaluate(network, pixels, labels)
         compared = compare(network, pixels, reference(parse(path), pixels)) if graph else None
     untrained = " [bold red]untrained[/]" if network.untrained else ""

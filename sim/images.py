@@ -37,10 +37,10 @@ def frames(network, count, folder=None):
     folder = folder or os.environ.get("BNN_DATA")
     dataset = network.metadata.get("dataset")
     if folder and dataset in DATASETS:
-        images, labels = examples(network, folder)
+        images, labels = examples(network, folder, count=count)
         if count > len(images):
             raise UserError(f"{count} frames are asked for, but {dataset} has {len(images)} test images")
-        return images[:count], labels[:count], f"{dataset} test images"
+        return images, labels, f"{dataset} test images"
     return _photographs(network.input, count), None, "photographs"
 
 

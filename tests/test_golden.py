@@ -219,6 +219,8 @@ def test_examples_of_another_shape(two_images):
 def test_examples_of_other_classes(two_images):
     with pytest.raises(UserError, match=r"net tells 3 classes apart, but mnist has 10: .*--dataset"):
         golden.examples(dense((28, 28, 1), 3), two_images[0], "mnist")
+    images, labels = golden.examples(dense((28, 28, 1), 3, trained="false"), two_images[0], "mnist", count=1)
+    assert len(images) == 1 and labels.tolist() == [7]
 
 
 @pytest.fixture

@@ -166,6 +166,15 @@ def build(net, quantiser="ste", classes=None):
     return model
 
 
+@torch.no_grad()
+def thin(model, inputs):
+    """Leave each output of a dense layer the weights of so many ``inputs``, at random places; the others become 0."""
+    for weight in binary_weights(model):
+        if weight.dim() == 2 and inputs < weight.shape[1]:
+            places = torch.rand_like(weight).topk(inputs).indices
+            weight.copy_(torch.zeros_like(weight).scatter(1, places, weight.gather(1, places)))
+
+
 def binary_layers(model):
     """Return the convolutions and dense layers, by name, first to last."""
     return {name: m for name, m in model.named_modules() if isinstance(m, qnn.QuantConv2d | qnn.QuantLinear)}

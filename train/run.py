@@ -20,7 +20,8 @@ from gen.importers import qonnx
 from train import data, deploy, export, loop, nets, parallel, prune, quantizers, recipes, start
 
 HELD_OUT = 5_000  # training images that only watch, but a tenth at most
-CALIBRATION = 5_000  # training images over which an untrained network's statistics are averaged
+CALIBRATION = 5_000  # training images over which statistics are averaged where nothing is learnt
+COMPARED = 500  # test images on which an untrained network is compared with its golden model
 DIGITS = "mnist", "svhn"  # a mirrored digit is none
 
 
@@ -55,6 +56,10 @@ def main(
     calibrate_only: Annotated[
         bool, typer.Option("--calibrate-only", help="Leave the seeded weights, or those of --start, as they are.")
     ] = False,
+    scores: Annotated[
+        int | None, typer.Option("--classes", min=2, help="Instead of the data set's, without names: only of a network "
+                                                          "that stays untrained, --calibrate-only without --start.")
+    ] = None,
 ):
     """Train NET; write checkpoint.pt, log.csv, events for TensorBoard, NET.onnx.xz and NET.json into OUT.
 
@@ -74,23 +79,28 @@ def main(
         dataset = dataset or spec.dataset
         if not dataset:
             raise UserError(f"{net} has no data set of its own: --dataset NAME, or the folder of your pictures")
+        trained = bool(start_folder) or not calibrate_only
+        if scores and trained:
+            raise UserError("--classes: what is trained learns the classes of its data set; leave that out, or give "
+                            "--calibrate-only without --start")
         if dataset in DIGITS:
             settings = replace(settings, mirror=False)
         device = parallel.start(_usable(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-        classes = data.classes(dataset)
-        images = loop.Images.of(*data.load(dataset, "train", data_folder, spec.shape), device)
+        classes = [str(number) for number in range(scores)] if scores else data.classes(dataset)
+        count = CALIBRATION if calibrate_only else None
+        images = loop.Images.of(*data.load(dataset, "train", data_folder, spec.shape, count), device)
         train, validation = images.split(min(HELD_OUT, len(images.labels) // 10))
-        test = data.load(dataset, "test", data_folder, spec.shape)
+        test = data.load(dataset, "test", data_folder, spec.shape, None if trained else COMPARED)
         parts = net, Path(recipe).stem, quantiser, bits, seed
         out = out or Path("runs", "-".join(str(part) for part in parts if part is not None))
         model = _build(net, settings, classes, device)
         first = partial(_full_precision, net, settings, classes, device, train, validation)
-        trained = bool(start_folder) or not calibrate_only
         report = {
             "net": net, "dataset": _name_of(dataset), "classes": classes, "trained": trained,
             "recipe": asdict(settings), "seed": seed, "machine": machine(device),
             "command": _command(
-                net, recipe, quantiser, bits, dataset, seed, epochs, batch, start_folder, bfloat16, calibrate_only),
+                net, recipe, quantiser, bits, dataset, seed, epochs, batch, start_folder, bfloat16, calibrate_only,
+                scores),
         }  # fmt: skip
         if start_folder:
             start.start(model, start.full_precision(start_folder, net, len(classes), device))
@@ -101,7 +111,7 @@ def main(
             if not trained:
                 nets.balance_pools(model)
             quantizers.anneal(model, 1.0)
-            loop.calibrate(model, train.first(CALIBRATION))
+            loop.calibrate(model, images)
             report |= {"epochs": 0, "seconds": round(time.monotonic() - began), "curve": []}
         else:
             teacher = first("teacher", settings.teacher, out / "teacher") if settings.teacher else None
@@ -116,6 +126,8 @@ def main(
             report |= {"layers": spec.layers} | agreement(model, plain, net, test, device)
             if not trained:
                 report |= {"accuracy": None, "golden_accuracy": None}  # of chance
+            if scores:
+                report |= {"confusion": None}  # labels are of other classes
             path = export.ship(plain, net, report, out)
             result = f"{report['accuracy']} % of {len(test[1]):,} test images" if trained else "untrained"
             print(f"{net}: {result}; golden model: {report['same_answers']:,} answers are the same, the largest score "
@@ -158,6 +170,8 @@ def _build(net, settings, classes, device):
     model = nets.build(net, quantizers.of(settings), len(classes))
     if settings.keep < 1:
         prune.add_gates(model, settings.keep)
+    if settings.dense_inputs:
+        nets.thin(model, settings.dense_inputs)
     return model.to(device, memory_format=torch.channels_last)
 
 
@@ -218,12 +232,13 @@ def _name_of(dataset):
     return dataset if dataset in data.DATASETS else f"pictures in {Path(dataset).resolve().name}"
 
 
-def _command(net, recipe, quantiser, bits, dataset, seed, epochs, batch, start_folder, bfloat16, calibrate_only):
+def _command(net, recipe, quantiser, bits, dataset, seed, epochs, batch, start_folder, bfloat16, calibrate_only,
+             scores):
     """Return the command that makes the same again, folders replaced by DIR."""
     options = {
         "net": net, "recipe": recipe, "quantiser": quantiser, "bits": bits, "data": "DIR", "seed": seed,
         "dataset": None if dataset == nets.NETS[net].dataset else dataset if dataset in data.DATASETS else "DIR",
-        "epochs": epochs, "batch": batch, "start": start_folder and "DIR",
+        "epochs": epochs, "batch": batch, "start": start_folder and "DIR", "classes": scores,
     }  # fmt: skip
     words = [f"--{key} {value}" for key, value in options.items() if value is not None]
     return " ".join(["python -m train.run", *words]) + " --calibrate-only" * calibrate_only + {

@@ -150,6 +150,8 @@ def test_grey_images_for_a_network_that_sees_colours(mnist, few):
     assert np.array_equal(images, np.repeat(IMAGES[..., np.newaxis], 3, axis=-1))
     images, labels = data.load("mnist", "test", mnist, shape=(32, 32, 3))
     assert images.shape == (3, 32, 32, 3) and images.dtype == np.uint8 and labels.tolist() == [7, 0, 9]
+    first, labels = data.load("mnist", "test", mnist, shape=(32, 32, 3), count=2)
+    assert np.array_equal(first, images[:2]) and labels.tolist() == [7, 0]
 
 
 def test_colours_for_a_network_that_sees_grey(tmp_path, few):

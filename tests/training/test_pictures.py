@@ -216,6 +216,8 @@ def test_a_fifth_is_for_testing(own):
 def test_classes_are_mixed(own):
     labels = data.load(own, "train", shape=(4, 4, 1))[1]
     assert set(labels[:6]) == set(labels[-6:]) == {0, 1, 2}
+    images, first = data.load(own, "train", shape=(4, 4, 1), count=6)
+    assert len(images) == 6 and first.tolist() == labels[:6].tolist()
 
 
 def numbered(own, split):

@@ -111,6 +111,11 @@ def test_untrained(run):
     assert written(folder) == ["classes.png", "confusion.png", "report.html"]
 
 
+def test_untrained_with_scores_of_no_classes(run):
+    assert "its scores are not the classes of cifar10: there is nothing to report" in refusal(
+        run(log=None, trained=False, epochs=0, accuracy=None, golden_accuracy=None, confusion=None))
+
+
 def test_text_is_escaped(run):
     evil = "<script>alert(1)</script>\ud800"
     facts = {key: f"{evil}{key}" for key in ("net", "dataset", "machine", "command", "sha256")}

@@ -47,6 +47,23 @@ def test_command_line_trains_and_ships(tiny, tmp_path, monkeypatch):
         "dataset": "cifar10", "trained": "false", "classes": json.dumps(data.DATASETS["cifar10"].classes)}
 
 
+def test_untrained_with_other_classes_and_few_weights(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda *arguments: arrays(200 if arguments[1] == "train" else 20))
+    (tmp_path / "own.toml").write_text("epochs = 1\nquantiser = 'pow2'\ndense_inputs = 3\n")
+    arguments = "--net", "tiny", "--recipe", str(tmp_path / "own.toml"), "--out", str(tmp_path), "--classes", "12"
+    assert "--classes: what is trained learns the classes of its data set" in invoke(*arguments)[1]
+    assert invoke(*arguments, "--calibrate-only")[0] == 0
+    report = json.loads((tmp_path / "tiny.json").read_text())
+    assert report["classes"] == [str(number) for number in range(12)] and "--classes 12" in report["command"]
+    assert report["recipe"]["dense_inputs"] == 3 and report["tested"] == 20 and report["confusion"] is None
+    network = qonnx.load(tmp_path / "tiny.onnx.xz")
+    *convs, first, second = (layer.weights for layer in network.layers if hasattr(layer, "weights"))
+    assert [len(weights) for weights in (first, second)] == [32, 12]
+    for weights in first, second:
+        assert np.count_nonzero(weights, axis=(1, 2, 3)).max() == 3
+    assert min(np.count_nonzero(weights) / weights.size for weights in convs) > 0.5
+
+
 @pytest.mark.parametrize(
     "arguments, complaint",
     [

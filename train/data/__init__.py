@@ -13,7 +13,7 @@ from train.data.download import fetch
 __all__ = ["DATASETS", "classes", "load"]
 
 
-def load(dataset, split, folder=None, shape=None):
+def load(dataset, split, folder=None, shape=None, count=None):
     """Read one split of a data set; a published one is downloaded first where its files are missing.
 
     Parameters
@@ -27,6 +27,8 @@ def load(dataset, split, folder=None, shape=None):
         variable ``BNN_DATA`` when not given. Has no part in a folder of pictures.
     shape : tuple of int, optional
         Height, width and channels to convert images to. Pictures need it, published images keep their own without.
+    count : int, optional
+        The first so many images only.
 
     Returns
     -------
@@ -48,8 +50,8 @@ def load(dataset, split, folder=None, shape=None):
         own = _own(dataset)
         if shape is None:
             raise ValueError(f"pictures in {own} may have any size: a shape is needed")
-        return _pictures().load(own, split, shape)
-    images, labels = _published(dataset, split, folder)
+        return _pictures().load(own, split, shape, count)
+    images, labels = (array[:count] for array in _published(dataset, split, folder))
     if shape and images.shape[1:] != tuple(shape):
         images = _pictures().convert(images, shape)
     return images, labels

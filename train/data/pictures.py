@@ -90,7 +90,7 @@ def classes(folder):
     return _layout(Path(folder))[0]
 
 
-def load(folder, split, shape):
+def load(folder, split, shape, count=None):
     """Read one split of a folder of pictures: ``<class>/*.jpg``, or ``train/<class>/*.jpg`` and ``test/<class>/*.jpg``.
 
     Without ``train/`` and ``test/``, a fifth of the pictures is the test split: those whose file names have
@@ -104,6 +104,8 @@ def load(folder, split, shape):
         "train" or "test".
     shape : tuple of int
         Height, width and channels.
+    count : int, optional
+        The first so many pictures only.
 
     Returns
     -------
@@ -127,9 +129,10 @@ def load(folder, split, shape):
             raise UserError(f"{homes[split] / name}: {len(found)} pictures, and none for the {split} split; add some "
                             f"({', '.join(SUFFIXES)}), or spread them over train/{name} and test/{name}")
         chosen += picked
-    bar = track(sorted(chosen), f"{split} pictures", disable=not Console().is_terminal, transient=True)
+    chosen = sorted(chosen)[:count]
+    bar = track(chosen, f"{split} pictures", disable=not Console().is_terminal, transient=True)
     images = np.stack([read(path, shape) for _, _, path in bar])
-    return images, np.array([label for _, label, _ in sorted(chosen)], np.int64)
+    return images, np.array([label for _, label, _ in chosen], np.int64)
 
 
 def _layout(folder):

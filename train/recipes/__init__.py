@@ -14,6 +14,7 @@ _LIMITS = {
     "epochs": (1, 10**6), "rate": (0, 10), "batch": (2, 10**6), "freeze": (0, 10**3), "momentum": (0, 1),
     "weight_decay": (0, 1), "bits": (1, 5), "act_bits": (4, 16), "shift": (0, 100), "label_smoothing": (0, 1),
     "erase": (0, 1), "mixup": (0, 100), "distil": (0, 1), "ema": (0, 1), "keep": (0, 1),
+    "dense_inputs": (0, 10**6),
 }  # fmt: skip
 _CHOICES = {
     "schedule": ("linear", "cosine", "halving", "tenths"), "optimiser": ("adam", "sgd"),
@@ -70,6 +71,8 @@ class Recipe:
         What is kept at the end is a moving average of the latent weights, which decays by this at each step; 0: do not.
     keep : float
         Share of each hidden layer's filters that stay, see `train.prune`; 1: all.
+    dense_inputs : int
+        Of the random weights of each output of a dense layer so many at random places, and 0 at all others; 0: all.
     bfloat16 : bool
         Train in bfloat16 where that is safe (autocast); evaluation is always in float32.
     freeze : int
@@ -100,6 +103,7 @@ class Recipe:
     distil: float = 0.0
     ema: float = 0.0
     keep: float = 1.0
+    dense_inputs: int = 0
     bfloat16: bool = False
     freeze: int = 0
     seed: int = 1
