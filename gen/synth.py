@@ -22,6 +22,7 @@ from rich.table import Table
 from .build import built, reopen
 from .emit import Emitter, prefix
 from .errors import reported
+from .hw.svpe.dsp import MODEL
 from .resources import Resources
 
 __all__ = ["Netlist", "compare", "measure", "synthesise"]
@@ -107,8 +108,9 @@ def synthesise(folder, top, dsp=True):
     global _design, _options  # processes are forked with it: a design cannot be sent to them
     _design, _options = libyosys.Design(), "" if dsp else "-nodsp"
     with contextlib.chdir(folder):  # where the memories' contents are
-        _run(_design, "read_verilog -defer *.v", f"hierarchy -top {top}", *STYLES)
-    modules = sorted(_design.modules_.values(), key=_size, reverse=True)
+        _run(_design, f"read_verilog -lib {MODEL}", "read_verilog -defer *.v", f"hierarchy -check -top {top}", *STYLES)
+    modules = [module for module in _design.modules_.values() if not module.get_blackbox_attribute()]
+    modules.sort(key=_size, reverse=True)
     instances = {module.name.unescape(): {name.unescape(): cell.type.unescape()
                                           for name, cell in module.cells_.items()} for module in modules}
     names = [module.name.str() for module in modules]
