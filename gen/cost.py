@@ -23,7 +23,7 @@ from .hw.threshold import in_totals
 from .network import Add, Concat, Conv, Lookup, Pool, Rescale, Threshold, TopK
 from .resources import Resources
 
-__all__ = ["converters", "cost", "fifo", "fork", "shell", "units"]
+__all__ = ["converters", "cost", "fifo", "fork", "ram", "shell", "units"]
 
 # (width, depth, RAMB36) of the shapes that a block memory has
 SHAPES = tuple((width, depth, size) for size, shapes in (
@@ -100,7 +100,7 @@ def _rom(width, depth, distinct=None):
     return Resources(lut=distinct * (parts if parts <= 4 else DEEP * parts) * (depth > 2), ff=distinct)
 
 
-def _ram(width, depth, registered=True):
+def ram(width, depth, registered=True):
     """Memory with a write and a read port: 14 bits by 32 words, or 7 by 64, in eight LUTs."""
     if registered and in_blocks(width, depth):
         return _blocks(width, depth)
@@ -194,7 +194,7 @@ def _window(layer, folding, repeat, flagged, rows):
     inputs = [width if banks > 2 else banks for banks in sources]  # two alternate with the lowest bit of the tap
     counters = (width, height, groups, repeat, layer.output.width // pixels, layer.output.height, groups,
                 image.width, banks)
-    return (_ram(word, depth) * len(read)
+    return (ram(word, depth) * len(read)
             + Resources(lut=word * sum(map(_mux, inputs)), ff=pixels * (word + flagged))
             + _control("window", 1, sum(map(_bits, counters)), _bits(rows + 1), _bits(depth) * (height > 1),
                        _bits(depth) * (layer.output.height > 1), _bits(depth) * moving,
@@ -218,7 +218,7 @@ def _matrix(layer, folding):
     return ((cost + Resources(lut=total, ff=total)) * (pe * pixels)
             + weights + Resources(ff=pe * simd * layer.weight_values.bits)
             + Resources(ff=2 * pixels * (simd * layer.input.values.bits + flagged) + 3 * (lane.latency + 2))
-            + _ram(pixels * pe * total, depth, registered=False)
+            + ram(pixels * pe * total, depth, registered=False)
             + Resources(lut=pe * total * _mux(pixels), ff=pe * total)
             + _control("matrix", 1, sum(map(_bits, counters))))
 
@@ -348,7 +348,7 @@ def fork(count):
 
 def fifo(width, depth):
     """A queue of ``depth`` words of ``width`` bits."""
-    return _ram(width, depth) + Resources(lut=5.1 * _bits(depth + 1), ff=4 * _bits(depth + 1) + 1)
+    return ram(width, depth) + Resources(lut=5.1 * _bits(depth + 1), ff=4 * _bits(depth + 1) + 1)
 
 
 def _add(layer, lanes):

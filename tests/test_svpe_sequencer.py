@@ -197,7 +197,7 @@ def test_programs(delay, stall):
 
 
 def test_a_record_in_two_clocks():
-    records = [Record(Op.WEIGHTS, {"sets": k}) for k in range(300)]
+    records = [Record(Op.WEIGHTS, {"words": k}) for k in range(300)]
     execute(program(records), limit=2 * 300 + 200 + 60)
 
 
@@ -258,7 +258,7 @@ def test_counts_wrap():
             behind = {name: rng.choice([0, 1, -1, rng.randint(-2 ** 15, 2 ** 15 - 1)]) for name in COUNTED}
             ctx.set(queue.completed, completed)
             waits = {f"after_{name}": (completed[name] - behind[name]) % 2 ** 16 for name in COUNTED}
-            await streams.put(ctx, queue.i, {"waits": waits, "fields": {"sets": 1}})
+            await streams.put(ctx, queue.i, {"waits": waits, "fields": {"words": 1}})
             await ctx.tick().repeat(4)
             assert ctx.get(queue.o.valid) == (min(behind.values()) >= 0)
             missing = ctx.get(queue.missing)

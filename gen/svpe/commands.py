@@ -98,7 +98,8 @@ class _Step:
         self.parameters, self.parameter_chunk = self.parameter_images(), None
         self.contents = None, []
         for tile in self.plan.tiles:
-            self.schedule.weights(self.number, self.all.tile_start, address=address, sets=sets)
+            self.schedule.weights(self.number, self.all.tile_start, address=address,
+                                  words=sets * self.shape.set_words)
             self.all.tile_start = self.schedule.length
             self.loaded = {}
             for block in blocks:

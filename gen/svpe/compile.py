@@ -1,7 +1,7 @@
 """Network and shape of the array to a program: records, and the memory image that they work on."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..network import TopK
 from .commands import Commands
 from .image import Image, Place, Region
 from .lowering import lower
+from .records import RECORD
 
 __all__ = ["Layer", "Program", "compile"]
 
@@ -56,6 +57,13 @@ class Program:
     top: int
     layers: list
     owners: list
+
+    def built(self, build):
+        """The same program for hardware of the number ``build``."""
+        header = replace(self.records[0], fields=self.records[0].fields | {"build": build})
+        image = self.image.copy()
+        image[:RECORD // 8] = np.frombuffer(header.to_bytes(), np.uint8)
+        return replace(self, records=[header, *self.records[1:]], image=image)
 
     def memory(self, pixels):
         """Memory as the host prepares it for one image, uint8 (height, width, channels)."""

@@ -121,9 +121,8 @@ class _Machine:
                     values = unpack(PARAMETERS, int.from_bytes(word.tobytes(), "little"))
                     self.parameters[place] = [_signed(values[name], bits) for name, bits in PARAMETERS]
 
-    def weights(self, address, sets):
-        size = self.shape.set_words
-        self.sets.extend(self.words(address + number * size * _BYTES, size) for number in range(sets))
+    def weights(self, address, words):
+        self.sets.extend(self.words(address, words).reshape(-1, self.shape.set_words, _BYTES))
 
     def set(self, words):
         """Weights of a set, shape (lanes, cells)."""

@@ -34,7 +34,7 @@ LAYOUTS = {
     Op.HEADER: (("build", 32), ("records", 32)),  # of the program, this one and END included
     Op.LOAD: (("kind", 8), ("address", 32), ("rows", 16), ("row_words", 16), ("row_stride", 32), ("target", 16),
               ("chain_first", 8), ("chain_count", 8)),
-    Op.WEIGHTS: (("address", 32), ("sets", 32)),
+    Op.WEIGHTS: (("address", 32), ("words", 32)),
     Op.PASS: (("first", 1), ("last", 1), ("pattern", 6), ("offset", 16), ("rows", 16), ("period", 16),
               ("columns", 16), ("target", 16)),
     Op.DRAIN: (("raw", 1), ("signed", 1), ("bipolar", 1), ("high", 16), ("address", 32), ("plane_stride", 32),

@@ -85,3 +85,8 @@ class Shape:
         """Memory words of a set of weights, as many as make whole words of `word_bits`, too."""
         unit = math.lcm(WORD, self.word_bits)
         return -(-self.chains * self.taps * self.word_bits // unit) * unit // WORD
+
+    @property
+    def label(self):
+        """What kind and size of array this is, as part of an identifier."""
+        return f"{self.form}{self.bits}_{self.chains}x{self.taps}x{self.lanes}"

@@ -133,7 +133,7 @@ class _Array:
     def weights(self, fields, ready, _):
         begin = max(ready)[0]
         self.queues[Op.WEIGHTS].append(begin)
-        self.sets.extend([begin + self.memory.latency] * fields["sets"])
+        self.sets.extend([begin + self.memory.latency] * (fields["words"] // self.shape.set_words))
 
     def set(self):
         """Clock in which the next set of weights is loaded."""

@@ -51,8 +51,7 @@ class WeightUnit(wiring.Component):
         shape = self.shape
         m.d.comb += [
             self.command.valid.eq(self.record.valid), self.record.ready.eq(self.command.ready),
-            self.command.p.address.eq(self.record.p.address),
-            self.command.p.words.eq(self.record.p.sets * shape.set_words),
+            self.command.p.address.eq(self.record.p.address), self.command.p.words.eq(self.record.p.words),
         ]
         given, padded = (stream.Signature(width).create(path=[name])
                          for name, width in (("given", WORD), ("padded", shape.word_bits)))

@@ -1,0 +1,89 @@
+"""Choose an array for a network and a board: the highest rate that fits, or the fewest LUTs for a given one."""
+
+from dataclasses import replace
+from itertools import product
+from math import gcd, inf
+
+from ..errors import UserError
+from ..hw.svpe.chain import sum_values
+from ..network import Conv, Join, Pool
+from ..solver import usable
+from .cost import cost
+from .fusing import bounds
+from .image import Image
+from .lowering import lower
+from .mapping import Mapping
+from .plan import ArrayPlan
+from .shape import Shape
+from .tiling import tiled
+
+__all__ = ["solve"]
+
+TAPS = 3
+CHANNELS = 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32  # of inputs at a time: the paper's Pn
+LANES = 8, 16, 24, 32, 48, 64, 96, 128  # of outputs: the paper's Pm
+DRAINS = 8, 16
+CHAIN_WORDS = 256, 512, 1024, 2048, 4096
+OUT_DEPTH = 256, 512, 1024, 2048, 4096
+SIZES = 8  # how many of the best are looked at more closely
+WIDEST_IN_TWO_DSPS = 35  # of a sum, in each multiplication of the drain
+
+
+def solve(network, board, clock_hz, form="svpe", target_fps=None):
+    """The :class:`ArrayPlan` of the highest rate that ``board`` holds, or of the fewest LUTs for ``target_fps``.
+
+    First the number of cells, with memories as large as could help, then for the best of these the memories, by an
+    estimate of clocks; of what is left the best by the model of what its program does.
+
+    Raises
+    ------
+    UserError
+        The array cannot compute the network, none is fast enough, or none fits.
+    """
+    needed = _needed(network, form)
+    steps = lower(network, needed, Image())[0]
+    room, wanted = usable(board.budget), clock_hz / target_fps if target_fps else 0
+
+    def best(shapes, count, room):
+        rated = [(max(clocks, wanted), price.lut, price.bram, number, shape) for number, shape in enumerate(shapes)
+                 if (price := cost(shape)).within(room) and (clocks := _estimate(steps, shape))]
+        return [shape for *_, shape in sorted(rated)[:count]]
+
+    sizes = best((replace(needed, chains=TAPS * channels, lanes=lanes, drains=gcd(lanes, max(DRAINS)),
+                          chain_words=max(CHAIN_WORDS), out_depth=max(OUT_DEPTH))
+                  for channels, lanes in product(CHANNELS, LANES)), SIZES, replace(room, bram=inf))
+    shapes = [shape for size in sizes for shape in best((
+        replace(size, drains=drains, chain_words=words, out_depth=depth)
+        for drains, words, depth in product(DRAINS, CHAIN_WORDS, OUT_DEPTH) if size.lanes % drains == 0), 1, room)]
+    plans = [ArrayPlan(network, board, clock_hz, shape) for shape in shapes]
+    if not plans:
+        raise UserError(f"{network.name}: no array for {board.device} is large enough for every layer")
+    plan = min(plans, key=lambda plan: (max(plan.cycles, wanted), plan.cost.lut))
+    if wanted and plan.cycles > wanted:
+        raise UserError(f"{target_fps:g} frames/s: the fastest array that fits {board.device} gives "
+                        f"{plan.rate:,.1f} frames/s at {clock_hz / 1e6:g} MHz")
+    return plan
+
+
+def _needed(network, form):
+    """The narrowest arithmetic that computes ``network``; its sizes are those of no array."""
+    bits = 16
+    if form != "vpe":
+        kinds = {layer.weight_values for layer in network.walk() if isinstance(layer, Conv)}
+        alone = any(isinstance(layer, Join) or (isinstance(layer, Pool) and layer.kind == "sum")
+                    for layer in network.walk())  # channels one by one, which takes a weight of 0
+        bits = max(2 if alone else 1, *(1 if values.bipolar else min(5, values.bits) for values in kinds))
+    wide = Shape(form=form, bits=bits, pixel_bits=17, acc_bits=48)
+    steps = lower(network, wide, Image())[0]
+    pixels = max(max(channel.hi, -channel.lo - 1).bit_length() + 1 for step in steps for channel in step.inputs)
+    sums = max(int(abs(bounds(step.inputs, step.weights, any(step.pads))).max()).bit_length() + 1 for step in steps)
+    narrow = replace(wide, pixel_bits=pixels, chains=TAPS * max(CHANNELS))
+    return replace(narrow, acc_bits=max(WIDEST_IN_TWO_DSPS, sums, sum_values(narrow).bits))
+
+
+def _estimate(steps, shape):
+    """Clocks of a frame, about; None if a layer does not fit."""
+    try:
+        return sum(tiled(step, Mapping(step, shape), shape).clocks for step in steps)
+    except UserError:
+        return None
