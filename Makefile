@@ -5,6 +5,8 @@ BOARD  ?= zcu102
 FRAMES ?= 10
 SIM    ?= verilator
 WAVES  ?=
+ARCH   ?=
+LAYER  ?=
 RECIPE ?=
 BITS   ?=
 DATA   ?=
@@ -22,6 +24,7 @@ RUN    := $(VENV)/bin/python
 help:
 	@echo "make build NET=$(NET) BOARD=$(BOARD)   generate Verilog into rtl_out/$(NET)-$(BOARD)"
 	@echo "                                   NET is a name or path/to/model.onnx; ARGS=\"--target-fps 20000\" and so on"
+	@echo "make build ARCH=svpe               one array for all layers, from memory; vpe: with multipliers; LAYER=NAME to simulate one"
 	@echo "make sim FRAMES=$(FRAMES) SIM=$(SIM)     simulate that build against the golden model; SIM=icarus, WAVES=1"
 	@echo "make synth                         what Yosys makes of that build, beside the prediction"
 	@echo "make train RECIPE=best DATA=DIR     train NET into runs/, by its own recipe if none is given; resumes where it stopped"
@@ -31,10 +34,11 @@ help:
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
 
 build: $(VENV)/.gen
-	@$(RUN) -m gen.build --net "$$NET" --board "$$BOARD" $(ARGS)
+	@$(RUN) -m gen.build --net "$$NET" --board "$$BOARD" $(if $(ARCH),--arch "$(ARCH)") $(ARGS)
 
 sim: $(VENV)/.sim
-	@$(RUN) -m sim.run --net "$$NET" --board "$$BOARD" --frames $(FRAMES) --simulator $(SIM) $(if $(WAVES),--waves) $(ARGS)
+	@$(RUN) -m sim.run --net "$$NET" --board "$$BOARD" --frames $(FRAMES) --simulator $(SIM) $(if $(WAVES),--waves) \
+	    $(if $(ARCH),--arch "$(ARCH)") $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
 
 synth: $(VENV)/.gen
 	@$(RUN) -m gen.synth --net "$$NET" --board "$$BOARD" $(ARGS)

@@ -13,21 +13,25 @@ import typer
 import boards
 
 from . import folding, vivado, zoo
-from .errors import UserError, reported
+from .errors import TooLarge, UserError, reported
 from .importers import qonnx
 from .manifest import GENERATOR, build_id, manifest
 from .network import MULTIPLIERS
 from .plan import Plan
 from .report import Report
 from .solver import solve
+from .svpe import solver as array
+from .svpe.plan import ArrayPlan
+from .svpe.shape import FORMS, Shape
 
 __all__ = ["app", "build", "built", "reopen"]
 
 OUTPUT = Path("rtl_out")
+ARCHITECTURES = "stream", *FORMS
 OURS = {"manifest.json", "sim", "yosys.json"}  # what a build's folder has beside the files in the manifest
 
 
-def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None, report=None,
+def build(net, board, *, arch=None, target_fps=None, clock_hz=None, foldings=None, shape=None, out=None, report=None,
           **options):
     """Generate a design.
 
@@ -37,14 +41,20 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
         Name of a network that is shipped, or path of a QONNX file.
     board : str
         Name of a board.
+    arch : str, optional
+        One of :data:`ARCHITECTURES`; when not given a stream through all layers, or where that does not fit the board
+        the array ``svpe``.
     target_fps : float, optional
         Frames a second to reach with the fewest LUTs. Without it: the highest rate that fits the board.
     clock_hz : float, optional
         Clock to plan for; the board's own when not given.
     foldings : dict, optional
         Layers whose folding is given.
+    shape : Shape, optional
+        The array, if there is to be one.
     out : path, optional
-        Folder to write; ``rtl_out/<net>-<board>`` when not given. An earlier build in it is replaced.
+        Folder to write; ``rtl_out/<net>-<board>``, with ``-<arch>`` if that is given, when not given. An earlier build
+        in it is replaced.
     report : Report, optional
         Where to tell of progress.
     options : dict
@@ -66,9 +76,8 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
     report.model(network, net, options.get("powers"))
     with report.step("choose the folding"):
         clock_hz = clock_hz or platform.fabric_clock
-        plan = Plan(network, platform, clock_hz,
-                    solve(network, platform.budget, clock_hz, target_fps, foldings))
-    folder = Path(out) if out else OUTPUT / f"{network.name}-{board}"
+        plan = _planned(network, platform, clock_hz, arch, target_fps, foldings, shape)
+    folder = Path(out) if out else OUTPUT / _name(network.name, board, arch)
     with _replacing(folder) as scratch:
         with report.step("generate the Verilog"):
             (scratch / "rtl").mkdir()
@@ -77,23 +86,45 @@ def build(net, board, *, target_fps=None, clock_hz=None, foldings=None, out=None
         with report.step("write scripts and manifest"):
             plan.save(scratch, number)
             facts = _accompany(plan, board, source, top, files, scratch, options)
-    report.plan(plan)
+    (report.plan if plan.arch == "stream" else report.array)(plan)
     command = ["python", "-m", "sim.run", "--net", net, "--board", board, "--build", str(out)] if out else [
-        "make", "sim", f"NET={net}", f"BOARD={board}"]
+        "make", "sim", f"NET={net}", f"BOARD={board}", *([f"ARCH={arch}"] if arch else [])]
     report.result(folder, shlex.join(command))
     return folder, facts
 
 
-def built(net, board, folder=None):
+def _planned(network, board, clock_hz, arch, target_fps, foldings, shape):
+    """The best plan of an architecture; where none is asked for, of the one that fits."""
+    if shape:
+        return ArrayPlan(network, board, clock_hz, shape)
+    if arch in FORMS:
+        return array.solve(network, board, clock_hz, arch, target_fps)
+    try:
+        return Plan(network, board, clock_hz, solve(network, board.budget, clock_hz, target_fps, foldings))
+    except TooLarge as error:
+        if arch:
+            raise
+        try:
+            return array.solve(network, board, clock_hz, target_fps=target_fps)
+        except UserError as other:
+            raise UserError(f"{error} As an array: {other}") from None
+
+
+def _name(net, board, arch):
+    """Name of the folder of a build."""
+    return "-".join([net, board, *([arch] if arch else [])])
+
+
+def built(net, board, folder=None, arch=None):
     """Folder of the build of ``net`` for ``board`` (``folder`` if it is given); built now if it is not there."""
-    folder = Path(folder) if folder else OUTPUT / f"{Path(net).name.split('.')[0]}-{board}"
+    folder = Path(folder) if folder else OUTPUT / _name(Path(net).name.split(".")[0], board, arch)
     if not (folder / "manifest.json").exists():
-        build(net, board, out=folder, report=Report())
+        build(net, board, arch=arch, out=folder, report=Report())
     return folder
 
 
 def reopen(folder):
-    """The :class:`Plan` of the build in ``folder``, and its manifest.
+    """The :class:`Plan`, or :class:`ArrayPlan`, of the build in ``folder``, and its manifest.
 
     Raises
     ------
@@ -108,7 +139,9 @@ def reopen(folder):
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): build again") from None
     network = qonnx.load(folder / "model.onnx.xz", net, **options)
-    return Plan(network, boards.find(board), clock_hz, folding.load(folder / "folding.json")), facts
+    if facts.get("arch", "stream") == "stream":
+        return Plan(network, boards.find(board), clock_hz, folding.load(folder / "folding.json")), facts
+    return ArrayPlan(network, boards.find(board), clock_hz, Shape.load(folder / "shape.json")), facts
 
 
 def _accompany(plan, board, source, top, files, folder, options):
@@ -168,6 +201,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     net: Annotated[str, typer.Option(metavar="NAME|FILE.onnx", help="A shipped network, or a QONNX file.")],
     board: Annotated[str, typer.Option(metavar="NAME", help=f"One of: {', '.join(boards.names())}.")],
+    arch: Annotated[str | None, typer.Option(
+        metavar="|".join(ARCHITECTURES), help="A stream through all layers, or an array that runs one after another "
+        "from memory. Default: stream, or svpe where that is too large.")] = None,
     target_fps: Annotated[float | None, typer.Option(
         min=1e-3, metavar="RATE",
         help="Frames/s to reach with the fewest LUTs. Default: as many as fit.")] = None,
@@ -175,6 +211,9 @@ def main(
         min=1, max=2000, metavar="MHZ", help="Clock to plan for. Default: the board's.")] = None,
     folding_file: Annotated[Path | None, typer.Option(
         "--folding", metavar="FILE", help="Foldings to keep: JSON, as the build writes it.")] = None,
+    shape_file: Annotated[Path | None, typer.Option(
+        "--shape", metavar="FILE", help="Array to build: JSON, as the build of one writes it; what was built of it "
+        "runs this program, too.")] = None,
     powers: Annotated[int | None, typer.Option(
         min=2, max=5, metavar="BITS", help="Round weights that are not binary to powers of two.")] = None,
     multiplier: Annotated[str | None, typer.Option(
@@ -188,9 +227,16 @@ def main(
     with reported():
         if multiplier and multiplier not in MULTIPLIERS:
             raise UserError(f"--multiplier {multiplier}: there are {', '.join(MULTIPLIERS)}")
+        if arch and arch not in ARCHITECTURES:
+            raise UserError(f"--arch {arch}: there are {', '.join(ARCHITECTURES)}")
+        shape = shape_file and Shape.load(shape_file)
+        if shape and arch not in (None, shape.form):
+            raise UserError(f"--shape {shape_file} is an array of the form {shape.form}: --arch {shape.form}")
+        if folding_file and (shape or arch in FORMS):
+            raise UserError("--folding is for --arch stream; of an array the size is in --shape FILE")
         folder, facts = build(
-            net, board, target_fps=target_fps, clock_hz=clock_mhz and clock_mhz * 1e6, out=out,
-            powers=powers, multiplier=multiplier,
+            net, board, arch=arch or (shape and shape.form), shape=shape, target_fps=target_fps,
+            clock_hz=clock_mhz and clock_mhz * 1e6, out=out, powers=powers, multiplier=multiplier,
             foldings=folding_file and folding.load(folding_file), report=Report(quiet or as_json))
     if as_json:
         print(json.dumps({"folder": str(folder), **facts}))

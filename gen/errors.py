@@ -6,11 +6,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["UserError", "needs", "reported"]
+__all__ = ["TooLarge", "UserError", "needs", "reported"]
 
 
 class UserError(ValueError):
     """Something the user can mend: names the file, node or option, what was found, and what to do."""
+
+
+class TooLarge(UserError):
+    """The network does not fit the chip, however slow it may be."""
 
 
 @contextmanager

@@ -64,6 +64,29 @@ class Report:
                            f"[yellow]{slowest.layer.name}[/], {slowest.cycles:,} cycles a frame")
         self._budget(plan)
 
+    def array(self, plan):
+        """The array, every layer's clocks and what it waits for, and the rate."""
+        shape = plan.shape
+        size = f"{shape.lanes} outputs x {shape.chains} rows x {shape.taps} pixels at once"
+        self.console.print(f"[bold]{shape.form}[/] array of {size}, {shape.bits}-bit weights; it runs one layer after "
+                           "another from memory")
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+        table.add_column("layer", overflow="fold")
+        for heading in ("million MACs", "cycles", "of peak"):
+            table.add_column(heading, no_wrap=True, justify="right")
+        table.add_column("waits most for", no_wrap=True)
+        for layer in plan.timing.layers:
+            cause, clocks = max(layer.waits.items(), key=lambda wait: wait[1], default=("", 0))
+            table.add_row(
+                layer.name, f"{layer.macs / 1e6:,.1f}", f"{layer.clocks:,.0f}", f"{layer.share:.0%}",
+                f"{cause} {clocks / layer.clocks:.0%}" if clocks > layer.clocks / 100 else "",
+                style="yellow" if layer is plan.bottleneck else None)
+        self.console.print(table, end="")
+        self.console.print(f"Predicted: [bold]{plan.rate:,.1f} frames/s[/] at {plan.clock_hz / 1e6:g} MHz, "
+                           f"{plan.cycles:,} cycles a frame, {plan.timing.share:.0%} of the peak; resources by the "
+                           "cost model")
+        self._budget(plan)
+
     def _budget(self, plan):
         for name, amount in plan.cost.items():
             if whole := getattr(plan.board.budget, name):

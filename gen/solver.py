@@ -8,7 +8,7 @@ from math import ceil, floor
 import numpy as np
 
 from .cost import cost
-from .errors import UserError
+from .errors import TooLarge, UserError
 from .folding import Folding, check, cycles, divisors, limits
 from .plan import Plan
 from .resources import Resources
@@ -97,8 +97,8 @@ def _too_large(network, smallest, budget, fixed):
                            f"that may be used ({share:.0%} of {getattr(budget, name):,.0f})")
             wanted.append(f"{amount / share:,.0f} {name.upper()}")
     given = " with the foldings given" if fixed else ""
-    return UserError(f"{network.name} is too large for this board{given}: at its slowest it needs "
-                     f"{'; '.join(missing)}. A chip with {' and '.join(wanted)} would hold it.")
+    return TooLarge(f"{network.name} is too large for this board{given}: at its slowest it needs "
+                    f"{'; '.join(missing)}. A chip with {' and '.join(wanted)} would hold it.")
 
 
 class Space:

@@ -1,4 +1,4 @@
-"""Simulate the array accelerator on images, and compare memory after each with the model and the golden model."""
+"""Simulate the array accelerator, and compare memory after each run with the model and the golden model."""
 
 import json
 import pathlib
@@ -6,25 +6,49 @@ import pathlib
 import numpy as np
 
 from gen import golden
+from gen.errors import UserError
 from gen.hw.svpe import dsp
+from gen.network import Conv, Network, Pool, Rescale, Threshold
 from gen.svpe import model
 from gen.svpe.records import Op
 
 from . import simulator
 
-__all__ = ["prepare", "simulate"]
+__all__ = ["one_layer", "prepare", "simulate"]
 
 
-def prepare(program, shape, network, images, folder, *, top, build=0, cycles=1_000_000):
-    """Write what :mod:`sim.array_bench` reads to ``folder``: memory before and after each image's run.
+def one_layer(network, name, images):
+    """A layer as a network, with what is drained together with it, and its inputs and outputs for ``images``.
+
+    Raises
+    ------
+    UserError
+        There is no such convolution outside of branches; lists those there are.
+    """
+    names = [layer.name for layer in network.layers if isinstance(layer, Conv)]
+    if name not in names:
+        raise UserError(f"{network.name} has no convolution {name!r} outside of branches; there are {', '.join(names)}")
+    first = last = [layer.name for layer in network.layers].index(name)
+    while isinstance(network.layers[last + 1:][:1] and network.layers[last + 1], Rescale | Threshold | Pool):
+        last += 1
+    layers, taps = network.layers[first:last + 1], {}
+    golden.run(network, images, taps)
+    inputs = taps[network.layers[first - 1].name] if first else images
+    plain = np.ones(layers[-1].output.channels)
+    return Network(f"{network.name}_{name}", layers, plain, 0 * plain), inputs, taps[layers[-1].name]
+
+
+def prepare(program, shape, inputs, outputs, folder, *, top, build=0, cycles=1_000_000):
+    """Write what :mod:`sim.array_bench` reads to ``folder``: memory before and after each run.
 
     Parameters
     ----------
     program : gen.svpe.compile.Program
     shape : gen.svpe.shape.Shape
-    network : gen.network.Network
-        What the program computes: its golden model has the last word on what scores have to be.
-    images : uint8 array (count, height, width, channels)
+    inputs : int array (count, height, width, channels)
+        Images.
+    outputs : int array (count, ...)
+        What the golden model, which has the last word, says of each.
     folder : path
     top : str
         Module to simulate.
@@ -33,11 +57,11 @@ def prepare(program, shape, network, images, folder, *, top, build=0, cycles=1_0
     cycles : int
         Predicted for a frame; several times as many are waited for.
     """
-    before = np.stack([program.memory(image) for image in images])
+    before = np.stack([program.memory(image) for image in inputs])
     after = np.stack([model.run(memory, shape) for memory in before])
-    for memory, scores in zip(after, golden.run(network, images), strict=True):
-        if not np.array_equal(program.scores(memory), scores):
-            raise RuntimeError(f"{network.name}: the program computes other scores than the golden model")
+    for memory, scores in zip(after, outputs, strict=True):
+        if not np.array_equal(program.scores(memory), scores.reshape(-1)):
+            raise RuntimeError("the program computes other scores than the golden model")
     stores = [(program.layers[owner].name, record.fields["address"])
               for record, owner in zip(program.records, program.owners, strict=True) if record.op == Op.DRAIN]
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import json
 import pathlib
 import shutil
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -19,7 +20,7 @@ from gen.emit import prefix
 from gen.errors import UserError, reported
 from gen.hw.core import Core
 
-from . import simulator
+from . import array, simulator
 from .images import frames
 
 __all__ = ["prepare", "simulate"]
@@ -89,16 +90,22 @@ def main(
     waves: Annotated[bool, typer.Option("--waves", help="Record all signals (FST).")] = False,
     data: Annotated[str, typer.Option(envvar="BNN_DATA", help="Folder of the data sets.")] = "",
     build: Annotated[pathlib.Path | None, typer.Option(help="Folder of the build.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture that it was built in, if one was asked for.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Simulate this convolution alone, on an array.")] = None,
 ):
     """Simulate a build on real images, bit for bit against the golden model."""
     console = Console(highlight=False)
     try:
         with reported():
-            folder = built(net, board, build)
+            folder = built(net, board, build, arch)
             plan, facts = reopen(folder)
             if tool == Tool.icarus and not shutil.which("iverilog"):
                 raise UserError("Icarus (iverilog) is not on the PATH: install it, or use --simulator verilator")
             images, labels, source = frames(plan.network, frames_, data)
+            if plan.arch != "stream":
+                return array_report(console, plan, folder, facts, images, labels, source, tool, waves, layer)
+            if layer:
+                raise UserError("--layer is for arrays, which run one layer after another: --arch svpe")
             report(console, plan, folder, facts, images, labels, source, tool, waves)
     except RuntimeError as error:
         Console(stderr=True).print(f"[bold red]Failed:[/] {escape(str(error))}", soft_wrap=True)
@@ -128,6 +135,33 @@ def report(console, plan, folder, manifest, images, labels, source, tool, waves)
                       f"{predicted:,} predicted: {rate:,.0f} frames/s at {manifest['clock_hz'] / 1e6:g} MHz; "
                       f"first result after {result['latency_cycles']:,} cycles")
     console.print(f"{seconds:.0f} s; results" + (" and waves" if waves else "") + f" in {work}")
+
+
+def array_report(console, plan, folder, manifest, images, labels, source, tool, waves, layer):
+    """Simulate an array, all of its network or one layer, and print what came of it."""
+    work, start, build = folder / "sim" / tool, time.monotonic(), int(manifest["build_id"], 16)
+    if layer:
+        network, inputs, outputs = array.one_layer(plan.network, layer, images)
+        plan, work = replace(plan, network=network), work / layer
+    else:
+        inputs, outputs = images, golden.run(plan.network, images)
+    console.print(f"{len(images)} {source} through {layer or 'all layers'} in {folder}/rtl in {tool}")
+    array.prepare(plan.program.built(build), plan.shape, inputs, outputs, work, top=manifest["top"], build=build,
+                  cycles=plan.cycles)
+    result = array.simulate(folder / "rtl", work, waves=waves, tool=tool)
+    cycles, slots = result["cycles_per_frame"], result["events"]["pass_cycles"]
+    console.print(f"[bold green]bit-exact[/]: memory after {len(inputs)} runs is the golden model's; also with random "
+                  "stalls, and after errors of every bus and of the host")
+    if plan.network.untrained:
+        console.print("[bold red]untrained[/]: the model file says that its weights were never trained")
+    elif labels is not None and not layer:
+        best = (outputs * plan.network.scale + plan.network.offset).argmax(1)
+        console.print(f"{(best == labels).sum()} of {len(labels)} images classified right")
+    share = plan.timing.macs / (plan.shape.lanes * plan.shape.chains * plan.shape.taps * cycles)
+    console.print(f"{cycles:,} cycles (RTL simulation), {plan.cycles:,} predicted: {share:.0%} of the peak; in "
+                  f"{slots / cycles:.0%} of them the array works; {manifest['clock_hz'] / cycles:,.1f} a second at "
+                  f"{manifest['clock_hz'] / 1e6:g} MHz")
+    console.print(f"{time.monotonic() - start:.0f} s; results" + (" and waves" if waves else "") + f" in {work}")
 
 
 if __name__ == "__main__":

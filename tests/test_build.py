@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gen import build as module
-from gen import plan as planning
 from gen import folding
+from gen import plan as planning
 from gen.errors import UserError
 from gen.folding import Folding
 

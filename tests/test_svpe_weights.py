@@ -23,8 +23,9 @@ def test_sets_come_cell_by_cell_without_their_padding(shape):
         whole |= rng.getrandbits(8) << cells * shape.word_bits  # padding may be anything
         memory += [whole >> k * WORD & (1 << WORD) - 1 for k in range(shape.set_words)]
     unit = WeightUnit(shape)
+    records, beats = [{"address": 0x120, "words": len(memory)}], [{"data": word} for word in memory]
     received, commands = exchange(
-        unit, [(unit.record, [{"address": 0x120, "words": len(memory)}]), (unit.i, [{"data": word} for word in memory])],
+        unit, [(unit.record, records), (unit.i, beats)],
         [(unit.o, 3 * cells), (unit.command, 1)], stall=0.3)
     assert received == [word for words in sets for word in words]
     assert commands[0].address == 0x120 and commands[0].words == 3 * shape.set_words == len(memory)

@@ -37,8 +37,8 @@ class Program:
         Bytes of memory, feature maps included.
     source : Place
         Where the host puts the input.
-    table : int array, shape (1 or channels, 256)
-        What it puts there for each byte of the image.
+    table : int array, shape (1 or channels, 256), or None
+        What it puts there for each byte of the image; None: the values as they are, which are no bytes.
     result : Place
         Where scores are.
     top : int
@@ -66,12 +66,13 @@ class Program:
         return replace(self, records=[header, *self.records[1:]], image=image)
 
     def memory(self, pixels):
-        """Memory as the host prepares it for one image, uint8 (height, width, channels)."""
+        """Memory as the host prepares it for one image, integers (height, width, channels)."""
         memory = np.zeros(self.size, np.uint8)
         memory[:len(self.image)] = self.image
         pixels = np.reshape(pixels, (self.source.height, self.source.width, self.source.channels))
-        channels = range(self.source.channels) if len(self.table) > 1 else 0
-        memory[self.source.address:][:self.source.size] = self.source.encode(self.table[channels, pixels])
+        if self.table is not None:
+            pixels = self.table[range(self.source.channels) if len(self.table) > 1 else 0, pixels]
+        memory[self.source.address:][:self.source.size] = self.source.encode(pixels)
         return memory
 
     def scores(self, memory):
@@ -83,9 +84,9 @@ class Program:
         """Write the image to ``path``, and what a host has to know of it to ``path`` with the suffix .json."""
         path = Path(path)
         path.write_bytes(self.image.tobytes())
-        facts = {"size": self.size, "input": self.source._asdict(), "table": self.table.tolist(),
-                 "output": self.result._asdict(), "top": self.top, "layers": [layer.name for layer in self.layers],
-                 "owners": self.owners}
+        table = None if self.table is None else self.table.tolist()
+        facts = {"size": self.size, "input": self.source._asdict(), "table": table, "output": self.result._asdict(),
+                 "top": self.top, "layers": [layer.name for layer in self.layers], "owners": self.owners}
         path.with_suffix(".json").write_text(json.dumps(facts) + "\n")
 
 

@@ -1,7 +1,6 @@
 """What an array takes, by unit: fitted to Yosys, as `gen.cost` is."""
 
 from ..cost import ram
-from ..hw.svpe.chain import sum_values
 from ..resources import Resources
 from .shape import WORD
 
@@ -25,7 +24,7 @@ def _chain(shape):
 
     luts = cell(FIRST) * (in_luts > 0) + cell(NEXT) * max(0, in_luts - 1)
     chain = Resources(lut=luts, ff=cell(FLIP_FLOPS) * in_luts + 3)
-    bits = sum_values(shape).bits
+    bits = shape.sums.bits
     return chain + (Resources(dsp=1) if shape.form == "svpe" else Resources(lut=bits + 1, ff=bits))
 
 

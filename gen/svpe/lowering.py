@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..bits import Powers, Values
+from ..bits import BYTE, Powers, Values
 from ..errors import UserError
 from ..network import Add, Concat, Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
 from .fusing import bounds, drained, square, stride
@@ -33,7 +33,7 @@ def lower(network, shape, image):
     steps : list of Step
     source : Place
         Of the input.
-    table : int array, shape (1 or channels, 256)
+    table : int array, shape (1 or channels, 256), or None
         What the host writes there for each byte.
     result : Place
         Of the scores.
@@ -59,7 +59,7 @@ class _Lowering:
             raise UserError(f"{layers[1].name}: a table for each value of a flattened image: use one table for all")
         if flat:
             layers = [layers[1], layers[0], *layers[2:]]
-        table, values = np.arange(256)[None], image.values
+        table, values = np.arange(256)[None] if image.values == BYTE else None, image.values
         if isinstance(layers[0], Lookup):
             table, values = layers[0].table.astype(np.int64), layers[0].values
             layers = layers[1:]

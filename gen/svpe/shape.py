@@ -1,9 +1,12 @@
 """How large an array is built, and of what."""
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 from ..bits import BIPOLAR, Powers, Values
+from ..errors import UserError
 
 __all__ = ["FORMS", "WORD", "WORD_PIXELS", "Shape"]
 
@@ -56,12 +59,32 @@ class Shape:
         if self.form not in FORMS:
             raise ValueError(f"form {self.form!r}: there are {', '.join(FORMS)}")
         limits = {"chains": (1, 255), "taps": (1, 3), "lanes": (1, 255), "pixel_bits": (2, 17), "acc_bits": (2, 48),
+                  "chain_words": (16, 8192), "out_depth": (16, 1 << 16), "drains": (1, 255),
                   "bits": (16, 16) if self.form == "vpe" else (1, 5)}
         for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}, not within {low} to {high}")
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} is {value!r}, no number from {low} to {high}")
         if self.lanes % self.drains:
             raise ValueError(f"drains is {self.drains}, which does not divide {self.lanes} lanes")
+
+    @classmethod
+    def load(cls, path):
+        """Read an array's size from JSON.
+
+        Raises
+        ------
+        UserError
+            That is no size, or of no array that can be built.
+        """
+        try:
+            shape = cls(**json.loads(Path(path).read_text()))
+            if shape.sums.bits > shape.acc_bits:
+                raise ValueError(f"acc_bits is {shape.acc_bits}, but a pass sums up to {shape.sums.bits} bits")
+            return shape
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}: no array ({error}); it takes {', '.join(part.name for part in fields(cls))}, as "
+                            "in the shape.json of a build") from None
 
     @property
     def weights(self):
@@ -69,6 +92,12 @@ class Shape:
         if self.form == "vpe":
             return Values(-(1 << self.bits - 1), (1 << self.bits - 1) - 1)
         return BIPOLAR if self.bits == 1 else Powers((1 << self.bits - 1) - 1)
+
+    @property
+    def sums(self):
+        """What the sum over all cells of a lane can be."""
+        reach = self.chains * self.taps * max(-self.weights.lo, self.weights.hi) << self.pixel_bits - 1
+        return Values(-reach, reach)
 
     @property
     def code_bits(self):

@@ -5,7 +5,6 @@ from itertools import product
 from math import gcd, inf
 
 from ..errors import UserError
-from ..hw.svpe.chain import sum_values
 from ..network import Conv, Join, Pool
 from ..solver import usable
 from .cost import cost
@@ -78,7 +77,7 @@ def _needed(network, form):
     pixels = max(max(channel.hi, -channel.lo - 1).bit_length() + 1 for step in steps for channel in step.inputs)
     sums = max(int(abs(bounds(step.inputs, step.weights, any(step.pads))).max()).bit_length() + 1 for step in steps)
     narrow = replace(wide, pixel_bits=pixels, chains=TAPS * max(CHANNELS))
-    return replace(narrow, acc_bits=max(WIDEST_IN_TWO_DSPS, sums, sum_values(narrow).bits))
+    return replace(narrow, acc_bits=max(WIDEST_IN_TWO_DSPS, sums, narrow.sums.bits))
 
 
 def _estimate(steps, shape):

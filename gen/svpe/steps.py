@@ -88,4 +88,4 @@ class Step:
     def macs(self):
         """Multiply-accumulates: weights that are not 0 in sparse steps, all of a convolution."""
         sparse = np.count_nonzero(self.weights) * 2 < self.weights.size
-        return self.rows * self.columns * (np.count_nonzero(self.weights) if sparse else self.weights.size)
+        return int(self.rows * self.columns * (np.count_nonzero(self.weights) if sparse else self.weights.size))

@@ -14,13 +14,7 @@ from .controls import Controls
 from .dsp import Dsp
 from .later import later
 
-__all__ = ["Chain", "MultiplyChain", "ShiftChain", "chain_for", "sum_values"]
-
-
-def sum_values(shape):
-    """What the sum over all cells of a lane can be."""
-    reach = shape.chains * shape.taps * max(-shape.weights.lo, shape.weights.hi) << shape.pixel_bits - 1
-    return Values(-reach, reach)
+__all__ = ["Chain", "MultiplyChain", "ShiftChain", "chain_for"]
 
 
 class Chain(wiring.Component):
@@ -52,7 +46,7 @@ class Chain(wiring.Component):
 
     def __init__(self, shape, head, link_bits):
         self.shape, self.head, self.link_bits = shape, head, link_bits
-        self.taps, self.pixel_bits, self.sum_bits = shape.taps, shape.pixel_bits, sum_values(shape).bits
+        self.taps, self.pixel_bits, self.sum_bits = shape.taps, shape.pixel_bits, shape.sums.bits
         self.layout = Controls(shape)
         self.unit_name = (f"{shape.form}_chain_{self.taps}x{self.pixel_bits}_{shape.bits}_{self.sum_bits}"
                           + "_head" * head)
@@ -101,7 +95,7 @@ class ShiftChain(Chain):
 
     def __init__(self, shape, head):
         self.multiplies = shape.form == "svpe"
-        super().__init__(shape, head, 48 if self.multiplies else sum_values(shape).bits)
+        super().__init__(shape, head, 48 if self.multiplies else shape.sums.bits)
 
     @property
     def latency(self):

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..units import add_unit
-from .chain import chain_for, sum_values
+from .chain import chain_for
 from .controls import Controls
 
 __all__ = ["Cluster", "Lane"]
@@ -40,7 +40,7 @@ class Lane(wiring.Component):
         cells = self.chains * self.taps
         super().__init__({
             "x": In(cells * self.pixel_bits), "swap": In(cells), "code": In(self.code_bits), "first": In(1),
-            "load": In(cells), "sum": Out(signed(sum_values(shape).bits))})
+            "load": In(cells), "sum": Out(signed(shape.sums.bits))})
 
     def elaborate(self, platform):
         m = Module()
@@ -94,7 +94,7 @@ class Cluster(wiring.Component):
 
     def __init__(self, shape):
         self.shape, self.lanes = shape, shape.lanes
-        self.sum_bits = sum_values(shape).bits
+        self.sum_bits = shape.sums.bits
         self.unit_name = f"{Lane(shape).unit_name}_cluster{self.lanes}"
         cells = shape.chains * shape.taps
         super().__init__({
