@@ -59,7 +59,7 @@ class Shape:
         if self.form not in FORMS:
             raise ValueError(f"form {self.form!r}: there are {', '.join(FORMS)}")
         limits = {"chains": (1, 255), "taps": (1, 3), "lanes": (1, 255), "pixel_bits": (2, 17), "acc_bits": (2, 48),
-                  "chain_words": (16, 8192), "out_depth": (16, 1 << 16), "drains": (1, 255),
+                  "chain_words": (1, 8192), "out_depth": (1, 1 << 16), "drains": (1, 255),
                   "bits": (16, 16) if self.form == "vpe" else (1, 5)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)
