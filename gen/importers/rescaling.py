@@ -10,6 +10,7 @@ __all__ = ["rescaled"]
 
 _OFF = 0.25  # of a step: how far factors of finite length, and float32's own rounding, may be from the graph
 _PRODUCT_BITS = 62
+_POINTS = 1 << 24  # of all channels together, beyond 1,024 each: memory
 
 
 def rescaled(names, node, signal, values, scale):
@@ -34,7 +35,7 @@ def rescaled(names, node, signal, values, scale):
     UserError
         The floats are no such line, or sums are too long.
     """
-    points = signal.samples()
+    points = signal.samples(max(1 << 10, _POINTS // signal.tensor.channels))
     floats = signal.chain(points).astype(np.float64) / scale
     values = Values(int(np.clip(np.rint(floats.min()), values.lo, values.hi)),
                     int(np.clip(np.rint(floats.max()), values.lo, values.hi)))

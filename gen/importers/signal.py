@@ -136,13 +136,13 @@ class Signal:
         low, high = self.bounds
         return int((high - low).max()) // self.tensor.values.step >= _GRID
 
-    def samples(self):
-        """Integers at which to evaluate each channel, (channels, n): all, or an even spread and both ends."""
+    def samples(self, most=_GRID):
+        """Integers at which to evaluate each channel, (channels, n): all, or ``most`` evenly spread and both ends."""
         low, high = self.bounds
-        step = self.tensor.values.step
+        step, most = self.tensor.values.step, min(most, _GRID)
         count = int((high - low).max()) // step + 1
-        if count > _GRID:
-            step *= -(-count // _GRID)
+        if count > most:
+            step *= -(-count // most)
             count = int((high - low).max()) // step + 2
         return np.minimum(low[:, None] + step * np.arange(count), high[:, None])
 
