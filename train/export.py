@@ -123,7 +123,8 @@ def ship(model, net, report, folder):
         The compressed model.
     """
     metadata = {key: str(report[key]).lower() for key in ("dataset", "trained", "accuracy") if report[key] is not None}
-    metadata["classes"] = json.dumps(report["classes"])
+    if report["classes"] is not None:
+        metadata["classes"] = json.dumps(report["classes"])
     data = to_bytes(to_qonnx(model, net, metadata))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -86,15 +86,16 @@ def main(
         if dataset in DIGITS:
             settings = replace(settings, mirror=False)
         device = parallel.start(_usable(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-        classes = [str(number) for number in range(scores)] if scores else data.classes(dataset)
+        classes = None if scores else data.classes(dataset)
+        outputs = scores or len(classes)
         count = CALIBRATION if calibrate_only else None
         images = loop.Images.of(*data.load(dataset, "train", data_folder, spec.shape, count), device)
         train, validation = images.split(min(HELD_OUT, len(images.labels) // 10))
         test = data.load(dataset, "test", data_folder, spec.shape, None if trained else COMPARED)
         parts = net, Path(recipe).stem, quantiser, bits, seed
         out = out or Path("runs", "-".join(str(part) for part in parts if part is not None))
-        model = _build(net, settings, classes, device)
-        first = partial(_full_precision, net, settings, classes, device, train, validation)
+        model = _build(net, settings, outputs, device)
+        first = partial(_full_precision, net, settings, outputs, device, train, validation)
         report = {
             "net": net, "dataset": _name_of(dataset), "classes": classes, "trained": trained,
             "recipe": asdict(settings), "seed": seed, "machine": machine(device),
@@ -103,7 +104,7 @@ def main(
                 scores),
         }  # fmt: skip
         if start_folder:
-            start.start(model, start.full_precision(start_folder, net, len(classes), device))
+            start.start(model, start.full_precision(start_folder, net, outputs, device))
         elif settings.start and not calibrate_only:
             start.start(model, first("start", settings.start, out / "start"))
         if calibrate_only:
@@ -165,9 +166,9 @@ def agreement(model, plain, net, test, device):
             "same_answers": int(same), "largest_error": float(f"{error:.3g}"), "confusion": confusion.tolist()}
 
 
-def _build(net, settings, classes, device):
+def _build(net, settings, outputs, device):
     torch.manual_seed(settings.seed)
-    model = nets.build(net, quantizers.of(settings), len(classes))
+    model = nets.build(net, quantizers.of(settings), outputs)
     if settings.keep < 1:
         prune.add_gates(model, settings.keep)
     if settings.dense_inputs:
@@ -175,10 +176,10 @@ def _build(net, settings, classes, device):
     return model.to(device, memory_format=torch.channels_last)
 
 
-def _full_precision(net, settings, classes, device, train, validation, what, recipe, out):
+def _full_precision(net, settings, outputs, device, train, validation, what, recipe, out):
     """The network that another recipe trains first, of real weights."""
     own = replace(recipes.load(recipe, seed=settings.seed), mirror=settings.mirror)
-    model = _build(net, own, classes, device)
+    model = _build(net, own, outputs, device)
     log = _fit(f"{net}'s {what}", model, train, validation, own, out)
     if parallel.rank() == 0:
         print(f"{net}'s {what}: {log[-1]['accuracy']:.2f} % of the validation images")

@@ -113,7 +113,7 @@ def test_untrained(run):
 
 def test_untrained_with_scores_of_no_classes(run):
     assert "its scores are not the classes of cifar10: there is nothing to report" in refusal(
-        run(log=None, trained=False, epochs=0, accuracy=None, golden_accuracy=None, confusion=None))
+        run(log=None, trained=False, epochs=0, accuracy=None, golden_accuracy=None, classes=None, confusion=None))
 
 
 def test_text_is_escaped(run):

@@ -16,7 +16,7 @@ NUMBER = int | float
 FACTS = {
     "net": str, "dataset": str, "trained": bool, "recipe": dict, "epochs": int, "seed": int, "seconds": NUMBER,
     "machine": str, "command": str, "accuracy": NUMBER | NoneType, "golden_accuracy": NUMBER | NoneType,
-    "disagreements": int, "sha256": str, "classes": list, "confusion": list | NoneType,
+    "disagreements": int, "sha256": str, "classes": list | NoneType, "confusion": list | NoneType,
 }  # fmt: skip
 NEEDED, OPTIONAL = ("epoch", "loss", "accuracy"), ("rate", "flips", "uncertain", "seconds")
 
@@ -109,7 +109,7 @@ def _facts(path):
             raise UserError(f"{path}: {key!r} is {clean(json.dumps(facts[key]))}, which cannot be; {_AGAIN}")
     if facts["trained"] and None in (facts["accuracy"], facts["golden_accuracy"]):
         raise UserError(f"{path}: trained, but without accuracy; {_AGAIN}")
-    if facts["confusion"] is None:
+    if facts["classes"] is None:
         raise UserError(f"{path}: its scores are not the classes of {clean(facts['dataset'])}: there is "
                         "nothing to report")
     facts["classes"] = [clean(str(name)) for name in facts["classes"]]
