@@ -293,7 +293,7 @@ def test_zoo_network_agrees_with_the_reference_executor_on_real_images(name):
     content = path.read_bytes()
     model = onnx.load_model_from_string(lzma.decompress(content) if path.suffix == ".xz" else content)
     network = load(path)
-    images = load_images(network.metadata["dataset"], "test", DATA)[0][:12]
+    images = load_images(network.metadata["dataset"], "test", DATA, network.input.shape, count=12)[0]
     wanted = reference(model, images)
     given = golden.run(network, images) * network.scale + network.offset
     # Rescaled activations are within 3/4 of a step of the graph's.

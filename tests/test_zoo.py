@@ -46,6 +46,16 @@ def test_untrained_is_called_so():
     assert report["trained"] is False and report["accuracy"] is None
 
 
+def test_alexnet_is_as_sparse_as_it_says():
+    content, report = unpacked("alexnet")
+    assert report["trained"] is False and report["recipe"]["dense_inputs"] == 8
+    tensors = onnx.load_from_string(content).graph.initializer
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in tensors}
+    for name, shape in ("dense1", (4096, 9216)), ("dense2", (4096, 4096)), ("dense3", (1000, 4096)):
+        inputs = np.count_nonzero(weights[f"{name}_param0"], axis=1)
+        assert weights[f"{name}_param0"].shape == shape and 3 <= inputs.min() and inputs.max() == 8
+
+
 @pytest.mark.parametrize("net", NETS)
 def test_weights_are_signs(net):
     content, _ = unpacked(net)

@@ -210,7 +210,7 @@ def test_broken_photographs(content, tmp_path, shipped):
 
 
 def test_unknown_network(tmp_path):
-    assert "the zoo has bvgg16" in refusal(CAT, "--net", "[red]vgg19", out=tmp_path)
+    assert "the zoo has alexnet, bvgg16" in refusal(CAT, "--net", "[red]vgg19", out=tmp_path)
 
 
 def test_network_of_no_pictures(tmp_path, shipped):
