@@ -5,6 +5,7 @@ BOARD  ?= zcu102
 FRAMES ?= 10
 SIM    ?= verilator
 WAVES  ?=
+SAIF   ?=
 ARCH   ?=
 LAYER  ?=
 RECIPE ?=
@@ -25,7 +26,7 @@ help:
 	@echo "make build NET=$(NET) BOARD=$(BOARD)   generate Verilog into rtl_out/$(NET)-$(BOARD)"
 	@echo "                                   NET is a name or path/to/model.onnx; ARGS=\"--target-fps 20000\" and so on"
 	@echo "make build ARCH=svpe               one array for all layers, from memory; vpe: with multipliers; LAYER=NAME to simulate one"
-	@echo "make sim FRAMES=$(FRAMES) SIM=$(SIM)     simulate that build against the golden model; SIM=icarus, WAVES=1"
+	@echo "make sim FRAMES=$(FRAMES) SIM=$(SIM)     simulate that build against the golden model; SIM=icarus, WAVES=1, SAIF=1"
 	@echo "make synth                         what Yosys makes of that build, beside the prediction"
 	@echo "make train RECIPE=best DATA=DIR     train NET into runs/, by its own recipe if none is given; resumes where it stopped"
 	@echo "make train NET=tbqnn BITS=3        train power-of-two weights of so many bits"
@@ -38,7 +39,7 @@ build: $(VENV)/.gen
 
 sim: $(VENV)/.sim
 	@$(RUN) -m sim.run --net "$$NET" --board "$$BOARD" --frames $(FRAMES) --simulator $(SIM) $(if $(WAVES),--waves) \
-	    $(if $(ARCH),--arch "$(ARCH)") $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
+	    $(if $(SAIF),--saif) $(if $(ARCH),--arch "$(ARCH)") $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
 
 synth: $(VENV)/.gen
 	@$(RUN) -m gen.synth --net "$$NET" --board "$$BOARD" $(ARGS)

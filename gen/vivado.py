@@ -34,6 +34,9 @@ route_design
 write_checkpoint -force routed.dcp
 report_utilization -hierarchical -file routed_utilization.rpt
 report_timing_summary -max_paths 10 -file routed_timing.rpt
+# How often each signal toggles, if make sim SAIF=1 has found it out; the tool assumes what the file does not name.
+set activity [file join $here .. sim verilator {top}.saif]
+if {{[file exists $activity]}} {{ read_saif -strip_path {top} -out_file routed_unmatched.txt $activity }}
 report_power -file routed_power.rpt
 
 set slack [get_property SLACK [get_timing_paths -max_paths 1 -nworst 1 -setup]]

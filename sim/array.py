@@ -70,7 +70,7 @@ def prepare(program, shape, inputs, outputs, folder, *, top, build=0, cycles=1_0
         {"top": top, "build": build, "patience": 20 * cycles, "stores": stores}))
 
 
-def simulate(rtl, folder, *, only=None, waves=False, tool="verilator"):
+def simulate(rtl, folder, *, only=None, waves=False, saif=False, tool="verilator"):
     """Run :mod:`sim.array_bench` on the Verilog in ``rtl``; returns what it measured.
 
     Raises
@@ -81,5 +81,5 @@ def simulate(rtl, folder, *, only=None, waves=False, tool="verilator"):
     folder = pathlib.Path(folder).resolve()
     top = json.loads((folder / "bench.json").read_text())["top"]
     simulator.run([*sorted(rtl.glob("*.v")), dsp.MODEL], top, "sim.array_bench", folder, only=only, waves=waves,
-                  simulator=tool, environment={"POPWEAVE_BENCH": str(folder)})
+                  saif=saif, simulator=tool, environment={"POPWEAVE_BENCH": str(folder)})
     return json.loads((folder / "result.json").read_text())

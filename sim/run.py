@@ -53,7 +53,7 @@ def prepare(network, foldings, images, folder, *, build=0):
     return bench
 
 
-def simulate(rtl, folder, *, only=None, waves=False, tool="verilator"):
+def simulate(rtl, folder, *, only=None, waves=False, saif=False, tool="verilator"):
     """Run :mod:`sim.network_bench` on the Verilog in ``rtl``; returns what it measured.
 
     Raises
@@ -67,7 +67,7 @@ def simulate(rtl, folder, *, only=None, waves=False, tool="verilator"):
     arguments = [str(folder / "taps.vlt")] if tool == "verilator" else []
     top = json.loads((folder / "bench.json").read_text())["top"]
     simulator.run(sorted(rtl.glob("*.v")), top, "sim.network_bench", folder, arguments=arguments, only=only,
-                  waves=waves, simulator=tool, environment={"POPWEAVE_BENCH": str(folder)})
+                  waves=waves, saif=saif, simulator=tool, environment={"POPWEAVE_BENCH": str(folder)})
     return json.loads((folder / "result.json").read_text())
 
 
@@ -88,6 +88,8 @@ def main(
     frames_: Annotated[int, typer.Option("--frames", min=2, help="Images to simulate.")] = 10,
     tool: Annotated[Tool, typer.Option("--simulator")] = Tool.verilator,
     waves: Annotated[bool, typer.Option("--waves", help="Record all signals (FST).")] = False,
+    saif: Annotated[bool, typer.Option("--saif", help="Count toggles of all signals for report_power of Vivado (SAIF), "
+                                       "of frames without stalls alone.")] = False,
     data: Annotated[str, typer.Option(envvar="BNN_DATA", help="Folder of the data sets.")] = "",
     build: Annotated[pathlib.Path | None, typer.Option(help="Folder of the build.")] = None,
     arch: Annotated[str | None, typer.Option(help="Architecture that it was built in, if one was asked for.")] = None,
@@ -101,29 +103,40 @@ def main(
             plan, facts = reopen(folder)
             if tool == Tool.icarus and not shutil.which("iverilog"):
                 raise UserError("Icarus (iverilog) is not on the PATH: install it, or use --simulator verilator")
+            if saif and (waves or tool == Tool.icarus):
+                raise UserError("--saif is for Verilator, which writes either that or --waves")
+            options = {"tool": tool, "waves": waves, "saif": saif, "only": r"\bframes$" if saif else None}
             images, labels, source = frames(plan.network, frames_, data)
             if plan.arch != "stream":
-                return array_report(console, plan, folder, facts, images, labels, source, tool, waves, layer)
+                return array_report(console, plan, folder, facts, images, labels, source, options, layer)
             if layer:
                 raise UserError("--layer is for arrays, which run one layer after another: --arch svpe")
-            report(console, plan, folder, facts, images, labels, source, tool, waves)
+            report(console, plan, folder, facts, images, labels, source, options)
     except RuntimeError as error:
         Console(stderr=True).print(f"[bold red]Failed:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 
 
-def report(console, plan, folder, manifest, images, labels, source, tool, waves):
+def _also(what, options):
+    return "" if options["only"] else f"; also {what}"
+
+
+def _recorded(options):
+    return " and waves" if options["waves"] else " and toggles" if options["saif"] else ""
+
+
+def report(console, plan, folder, manifest, images, labels, source, options):
     """Simulate, and print what came of it."""
-    work = folder / "sim" / tool
-    console.print(f"{len(images)} {source} through {folder}/rtl in {tool}")
+    work = folder / "sim" / options["tool"]
+    console.print(f"{len(images)} {source} through {folder}/rtl in {options['tool']}")
     start = time.monotonic()
     network = plan.network
     prepare(network, plan.foldings, images, work, build=int(manifest["build_id"], 16))
-    result = simulate(folder / "rtl", work, waves=waves, tool=tool)
+    result = simulate(folder / "rtl", work, **options)
     seconds = time.monotonic() - start
     predicted = manifest["predicted"]["cycles_per_frame"]
-    console.print(f"[bold green]bit-exact[/]: {len(images)} frames, all scores equal the golden model's; "
-                  f"also with random stalls, after a reset in mid-frame, and among bad frames")
+    console.print(f"[bold green]bit-exact[/]: {len(images)} frames, all scores equal the golden model's"
+                  + _also("with random stalls, after a reset in mid-frame, and among bad frames", options))
     if network.untrained:
         console.print("[bold red]untrained[/]: the model file says that its weights were never trained")
     elif labels is not None:
@@ -134,24 +147,24 @@ def report(console, plan, folder, manifest, images, labels, source, tool, waves)
         console.print(f"{result['cycles_per_frame']:,.0f} cycles a frame in steady state (RTL simulation), "
                       f"{predicted:,} predicted: {rate:,.0f} frames/s at {manifest['clock_hz'] / 1e6:g} MHz; "
                       f"first result after {result['latency_cycles']:,} cycles")
-    console.print(f"{seconds:.0f} s; results" + (" and waves" if waves else "") + f" in {work}")
+    console.print(f"{seconds:.0f} s; results{_recorded(options)} in {work}")
 
 
-def array_report(console, plan, folder, manifest, images, labels, source, tool, waves, layer):
+def array_report(console, plan, folder, manifest, images, labels, source, options, layer):
     """Simulate an array, all of its network or one layer, and print what came of it."""
-    work, start, build = folder / "sim" / tool, time.monotonic(), int(manifest["build_id"], 16)
+    work, start, build = folder / "sim" / options["tool"], time.monotonic(), int(manifest["build_id"], 16)
     if layer:
         network, inputs, outputs = array.one_layer(plan.network, layer, images)
         plan, work = replace(plan, network=network), work / layer
     else:
         inputs, outputs = images, golden.run(plan.network, images)
-    console.print(f"{len(images)} {source} through {layer or 'all layers'} in {folder}/rtl in {tool}")
+    console.print(f"{len(images)} {source} through {layer or 'all layers'} in {folder}/rtl in {options['tool']}")
     array.prepare(plan.program.built(build), plan.shape, inputs, outputs, work, top=manifest["top"], build=build,
                   cycles=plan.cycles)
-    result = array.simulate(folder / "rtl", work, waves=waves, tool=tool)
+    result = array.simulate(folder / "rtl", work, **options)
     cycles, slots = result["cycles_per_frame"], result["events"]["pass_cycles"]
-    console.print(f"[bold green]bit-exact[/]: memory after {len(inputs)} runs is the golden model's; also with random "
-                  "stalls, and after errors of every bus and of the host")
+    console.print(f"[bold green]bit-exact[/]: memory after {len(inputs)} runs is the golden model's"
+                  + _also("with random stalls, and after errors of every bus and of the host", options))
     if plan.network.untrained:
         console.print("[bold red]untrained[/]: the model file says that its weights were never trained")
     elif labels is not None and not layer:
@@ -161,7 +174,7 @@ def array_report(console, plan, folder, manifest, images, labels, source, tool, 
     console.print(f"{cycles:,} cycles (RTL simulation), {plan.cycles:,} predicted: {share:.0%} of the peak; in "
                   f"{slots / cycles:.0%} of them the array works; {manifest['clock_hz'] / cycles:,.1f} a second at "
                   f"{manifest['clock_hz'] / 1e6:g} MHz")
-    console.print(f"{time.monotonic() - start:.0f} s; results" + (" and waves" if waves else "") + f" in {work}")
+    console.print(f"{time.monotonic() - start:.0f} s; results{_recorded(options)} in {work}")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def tool_environment(simulator):
 
 
 def run(sources, top, module, out, *, arguments=(), environment=None, only=None, seed=1,
-        waves=False, simulator="verilator"):
+        waves=False, saif=False, simulator="verilator"):
     """Build ``sources`` and run the cocotb tests of ``module`` on them; raise when one of them fails.
 
     Parameters
@@ -67,6 +67,8 @@ def run(sources, top, module, out, *, arguments=(), environment=None, only=None,
         Of the random numbers.
     waves : bool
         Record all signals in ``out``, in a file that ends in ``.fst``.
+    saif : bool
+        Count instead how often each signal toggles, in ``out``, in a file that ends in ``.saif``; Verilator alone.
     simulator : str
         ``"verilator"`` or ``"icarus"``.
     """
@@ -77,12 +79,14 @@ def run(sources, top, module, out, *, arguments=(), environment=None, only=None,
         runner = get_runner(simulator)
         runner.build(
             sources=[pathlib.Path(source).resolve() for source in sources], hdl_toplevel=top, build_dir=out,
-            build_args=[*ARGUMENTS[simulator], *arguments], waves=waves,
+            build_args=[*ARGUMENTS[simulator], *["--trace-saif"] * saif, *arguments], waves=waves or saif,
             timescale=("1ns", "1ps"))
         results = runner.test(
             hdl_toplevel=top, test_module=module, build_dir=out, test_dir=out, test_filter=only, seed=seed,
-            extra_env=environment or {}, waves=waves)
-    if waves and simulator == "verilator":
+            extra_env=environment or {}, waves=waves or saif)
+    if saif:
+        (out / "dump.saif").replace(out / f"{top}.saif")
+    elif waves and simulator == "verilator":
         waves_to_fst(out / "dump.vcd", out / f"{top}.fst")
         (out / "dump.vcd").unlink()
     tests, failed = get_results(results)

@@ -25,6 +25,7 @@ from gen.network import Lookup as LookupLayer
 from tests import integers
 from tests.test_window import NIBBLE, expected
 
+from .saif import toggles
 from .simulator import run
 
 RNG = np.random.default_rng(3)
@@ -200,3 +201,10 @@ def test_waves(tool, tmp_path):
     assert lib.fstReaderGetVarCount(waves) > 10
     assert lib.fstReaderGetEndTime(waves) > 0
     lib.fstReaderClose(waves)
+
+
+def test_saif(tmp_path):
+    simulate(*gather(), tmp_path, saif=True)
+    found = toggles(tmp_path / "gather_3x4.saif", "gather_3x4")
+    assert {"clk", "rst", "i__valid", "i__payload[2]", "o__payload[11]"} <= found.keys()
+    assert found["clk"] > 2 * found["i__payload[0]"] > 0

@@ -1,3 +1,5 @@
+import pathlib
+
 import pytest
 
 from gen.vivado import scripts
@@ -6,7 +8,7 @@ tkinter = pytest.importorskip("tkinter")
 
 COMMANDS = ("create_project read_verilog read_mem read_xdc synth_design write_checkpoint report_utilization "
             "opt_design place_design phys_opt_design route_design report_timing_summary report_power "
-            "get_timing_paths create_clock get_ports").split()
+            "read_saif get_timing_paths create_clock get_ports").split()
 
 
 @pytest.fixture
@@ -47,6 +49,17 @@ def test_synthesis_reads_every_file(vivado, tmp_path, name):
 def test_without_memories(vivado, tmp_path):
     calls = run(vivado, tmp_path / "vivado", scripts("top", ["top.v"], "part", 250e6), "synth.tcl")
     assert "read_mem" not in calls
+
+
+def test_power_by_simulated_activity(vivado, tmp_path):
+    activity = tmp_path / "sim" / "verilator" / "top.saif"
+    activity.parent.mkdir(parents=True)
+    activity.touch()
+    calls = run(vivado, tmp_path / "vivado", scripts("top", ["top.v"], PART, 250e6), "synth.tcl")
+    names = [name for name, *_ in vivado.calls]
+    assert names.index("route_design") < names.index("read_saif") == names.index("report_power") - 1
+    assert calls["read_saif"][:2] == ["-strip_path", "top"]
+    assert pathlib.Path(calls["read_saif"][-1]).resolve() == activity
 
 
 def test_clock(vivado, tmp_path):
