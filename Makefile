@@ -19,7 +19,7 @@ JOBS   ?= 2
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: help build sim synth train test bench bench-lanes bench-powers bench-svpe bench-train lint env clean
+.PHONY: help build sim synth train test bench bench-lanes bench-powers bench-svpe bench-energy bench-train lint env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,7 +31,7 @@ help:
 	@echo "make train RECIPE=best DATA=DIR     train NET into runs/, by its own recipe if none is given; resumes where it stopped"
 	@echo "make train NET=tbqnn BITS=3        train power-of-two weights of so many bits"
 	@echo "make test                          the whole test suite"
-	@echo "make bench                         measure what the project promises; bench-lanes, bench-powers, bench-svpe, bench-train: of its parts"
+	@echo "make bench                         measure what the project promises; bench-lanes, bench-powers, bench-svpe, bench-energy, bench-train: of its parts"
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
 
 build: $(VENV)/.gen
@@ -42,7 +42,7 @@ sim: $(VENV)/.sim
 	    $(if $(SAIF),--saif) $(if $(ARCH),--arch "$(ARCH)") $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
 
 synth: $(VENV)/.gen
-	@$(RUN) -m gen.synth --net "$$NET" --board "$$BOARD" $(ARGS)
+	@$(RUN) -m gen.synth --net "$$NET" --board "$$BOARD" $(if $(ARCH),--arch "$(ARCH)") $(ARGS)
 
 train: $(VENV)/.all
 	@$(RUN) -m train.run --net "$$NET" $(if $(RECIPE),--recipe "$(RECIPE)") $(if $(BITS),--bits "$(BITS)") $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -61,6 +61,9 @@ bench-powers: $(VENV)/.sim
 
 bench-svpe: $(VENV)/.gen
 	$(RUN) -m bench.svpe $(ARGS)
+
+bench-energy: $(VENV)/.sim
+	$(RUN) -m bench.energy $(ARGS)
 
 bench-train: $(VENV)/.all
 	$(RUN) -m bench.train $(if $(DATA),--data "$(DATA)") $(ARGS)

@@ -8,7 +8,9 @@ import contextlib
 import json
 import multiprocessing
 import os
+from collections import defaultdict
 from dataclasses import asdict
+from multiprocessing.connection import wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -20,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .build import built, reopen
-from .emit import Emitter, prefix
+from .emit import Emitter
 from .errors import reported
 from .hw.svpe.dsp import MODEL
 from .resources import Resources
@@ -36,6 +38,10 @@ LUTS = {f"LUT{k}": 1 for k in range(1, 7)} | {
     "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM32X16DR8": 8, "RAM64X8SW": 8}
 FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
 BLOCKS = {"RAMB18E2": 0.5, "RAMB36E2": 1}
+# Units of an array's engine, and what the cost model calls them; the others are control.
+ARRAY = {name: name for name in ("cluster", "accumulators", "drain", "load")} | {
+    "chain": "row chains", "weight": "weights", "program_reader": "memory ports", "load_reader": "memory ports",
+    "weights_reader": "memory ports", "writer": "memory ports"}
 
 # Yosys' word for memory in LUTs that is only read is logic; its own choices would differ from Vivado's.
 STYLES = ('setattr -set rom_style "logic" a:ROM_STYLE=distributed', 'setattr -set rom_style "block" a:ROM_STYLE=block')
@@ -63,6 +69,10 @@ class Netlist:
     def __init__(self, cells, instances):
         self.cells, self.instances = cells, instances
 
+    def parts(self, name):
+        """The modules that the module ``name`` holds, by name of the instance."""
+        return {instance: kind for instance, kind in self.instances[name].items() if kind in self.cells}
+
     def resources(self, name):
         """What the module ``name`` takes, and all within it."""
         cells = self.cells[name]
@@ -70,9 +80,9 @@ class Netlist:
                    _resources(cells))
 
 
-def _run(design, *commands):
+def _run(design, *commands, log=os.devnull):
     for command in commands:
-        design.run_pass(f"tee -q {command}")
+        design.run_pass(f"tee -q -o {log} {command}")
 
 
 def _size(module):
@@ -80,19 +90,42 @@ def _size(module):
     return module.cells_size() + sum(memory.width * memory.size for memory in module.memories.values())
 
 
-def _batch(names):
-    """Cells of the modules ``names`` of the design that the parent process has read."""
+def _batch(names, log):
+    """Leave the cells of the modules ``names`` in the file ``log``; an error, which is there then, ends the process."""
     identifier = libyosys.IdString
     top = _design.addModule(identifier("\\batch"))
     for number, name in enumerate(names):
         top.addCell(identifier(f"\\unit{number}"), identifier(name)).set_bool_attribute(identifier("\\keep"), True)
+    _run(_design, f"select -set kept batch {' '.join(names)}", "blackbox @kept %n",
+         f"synth_xilinx -family xcup -top batch -noiopad -noclkbuf {_options}", "select -assert-none t:LDCE t:LDPE",
+         "check -assert", "stat -json", log=log)
+
+
+def _cells(batches):
+    """Cells of the modules of all ``batches``, each in a process of its own, forked with what has been read."""
+    fork, cells, waiting, running = multiprocessing.get_context("fork"), {}, list(enumerate(batches)), {}
     with TemporaryDirectory() as folder:
-        _run(_design, f"select -set kept batch {' '.join(names)}", "blackbox @kept %n",
-             f"synth_xilinx -family xcup -top batch -noiopad -noclkbuf {_options}", "select -assert-none t:LDCE t:LDPE",
-             "check -assert")
-        _design.run_pass(f"tee -q -o {folder}/cells.json stat -json")
-        modules = json.loads(Path(folder, "cells.json").read_text())["modules"]
-    return {name: modules[name]["num_cells_by_type"] for name in names}
+        try:
+            while waiting or running:
+                while waiting and len(running) < os.cpu_count():
+                    number, names = waiting.pop(0)
+                    log = Path(folder, str(number))
+                    process = fork.Process(target=_batch, args=(names, log))
+                    process.start()
+                    running[process.sentinel] = process, names, log
+                for ended in wait(running):
+                    process, names, log = running.pop(ended)
+                    process.join()
+                    text = log.read_text() if log.exists() else ""
+                    if process.exitcode:
+                        raise RuntimeError("Yosys: " + "\n".join(text.splitlines()[-5:]))
+                    modules = json.loads(text)["modules"]
+                    cells |= {name.removeprefix("\\"): modules[name]["num_cells_by_type"] for name in names}
+        finally:
+            for process, *_ in running.values():
+                process.kill()
+                process.join()
+    return cells
 
 
 def synthesise(folder, top, dsp=True):
@@ -115,11 +148,7 @@ def synthesise(folder, top, dsp=True):
                                           for name, cell in module.cells_.items()} for module in modules}
     names = [module.name.str() for module in modules]
     count = -(-len(names) // BATCH)
-    with multiprocessing.get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-        cells = {}
-        for batch in pool.imap_unordered(_batch, [names[k::count] for k in range(count)]):
-            cells |= batch
-    return Netlist({name.removeprefix("\\"): kinds for name, kinds in cells.items()}, instances)
+    return Netlist(_cells([names[k::count] for k in range(count)]), instances)
 
 
 def measure(units, dsp=True):
@@ -137,11 +166,31 @@ def measure(units, dsp=True):
 
 def compare(plan, rtl):
     """(predicted, measured) resources of every unit of the build of ``plan``, by name, and of the shell."""
-    top, core = (prefix(plan.network.name) + name for name in ("accelerator", "core"))
-    netlist = synthesise(rtl, top)
-    units = {name: netlist.resources(module) for name, module in netlist.instances[core].items()}
-    around = netlist.resources(top) + netlist.resources(core) * -1
-    return {name: (predicted, (units | {"shell": around})[name]) for name, predicted in plan.units.items()}
+    find = _stream if plan.arch == "stream" else _array
+    (top,) = (path.stem for path in rtl.glob("*_accelerator.v"))
+    found = find(synthesise(rtl, top), top)
+    return {name: (predicted, found[name]) for name, predicted in plan.units.items()}
+
+
+def _stream(netlist, top):
+    """What the units of a stream take, by name, and what is around them."""
+    core = top.removesuffix("accelerator") + "core"
+    units = {name: netlist.resources(module) for name, module in netlist.parts(core).items()}
+    return units | {"shell": netlist.resources(top) + netlist.resources(core) * -1}
+
+
+def _array(netlist, top):
+    """What the units of an array take, together as :func:`gen.svpe.cost.units` has them."""
+    engine, found = netlist.parts(top.removesuffix("accelerator") + "engine"), defaultdict(Resources)
+    for name, module in engine.items():
+        found[ARRAY.get(name.rstrip("0123456789"), "control")] += netlist.resources(module)
+    lanes = netlist.parts(engine["cluster"]).values()
+    lane = sum(map(netlist.resources, lanes), Resources())
+    found["cells"] = sum((netlist.resources(chain) for lane in lanes for chain in netlist.parts(lane).values()),
+                         Resources())
+    found["lanes"], found["cluster"] = lane + found["cells"] * -1, found["cluster"] + lane * -1
+    del found["control"]
+    return found | {"control": netlist.resources(top) + sum(found.values(), Resources()) * -1}
 
 
 def _table(compared):
@@ -161,11 +210,12 @@ def main(
     net: Annotated[str, typer.Option(help="Network that was built.")] = "bvgg16",
     board: Annotated[str, typer.Option(help="Board that it was built for.")] = "zcu102",
     build: Annotated[Path | None, typer.Option(help="Folder of the build.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture that it was built in, if one was asked for.")] = None,
 ):
     """Synthesise a build with Yosys, and set what every unit takes beside the cost model's prediction."""
     console = Console(highlight=False)
     with reported():
-        folder = built(net, board, build)
+        folder = built(net, board, build, arch)
         plan, _ = reopen(folder)
         with console.status("synth_xilinx -family xcup, module by module"):
             compared = compare(plan, folder / "rtl")

@@ -12,7 +12,7 @@ from ..hw.svpe.registers import OFFSETS, REGISTERS
 from ..network import Network
 from . import timing
 from .compile import compile
-from .cost import cost
+from .cost import cost, units
 from .shape import Shape
 
 __all__ = ["ArrayPlan"]
@@ -99,6 +99,11 @@ class ArrayPlan:
     def rate(self):
         """Predicted frames a second, one after the other."""
         return self.clock_hz / self.cycles
+
+    @property
+    def units(self):
+        """Predicted resources of the units, equal ones together."""
+        return units(self.shape)
 
     @property
     def cost(self):
