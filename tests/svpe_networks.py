@@ -88,3 +88,12 @@ def agrees(network, shape, orders=ORDERS, seed=0):
     program, wanted = compile(network, shape), golden.run(network, image)[0]
     memory = program.memory(image[0])
     return all(np.array_equal(program.scores(run(memory, shape, order)), wanted) for order in orders)
+
+
+def everything():
+    """Small, of every kind of layer that the array computes: strides, a residual block, both kinds of pools."""
+    chain = Chain((12, 11, 3)).conv(6, 3, pads=1).rescale()
+    chain.join("add", (1, 1), lambda side: side.conv(6, 3, pads=1).rescale(Values(-32768, 32767)), lambda side: side)
+    chain.rescale().conv(5, 3, pads=1).pool(2).rescale(Values(0, 255))
+    chain.conv(9, 3, stride=2, pads=1).rescale(Values(0, 255))
+    return chain.pool(3, kind="sum").conv(10, 1).network()
