@@ -96,7 +96,10 @@ def build(net, board, *, arch=None, target_fps=None, clock_hz=None, foldings=Non
 def _planned(network, board, clock_hz, arch, target_fps, foldings, shape):
     """The best plan of an architecture; where none is asked for, of the one that fits."""
     if shape:
-        return ArrayPlan(network, board, clock_hz, shape)
+        plan = ArrayPlan(network, board, clock_hz, shape)
+        if target_fps and plan.rate < target_fps:
+            raise UserError(f"{target_fps:g} frames/s: the array of --shape gives {plan.rate:,.1f} frames/s")
+        return plan
     if arch in FORMS:
         return array.solve(network, board, clock_hz, arch, target_fps)
     try:

@@ -82,7 +82,7 @@ class Shape:
             if shape.sums.bits > shape.acc_bits:
                 raise ValueError(f"acc_bits is {shape.acc_bits}, but a pass sums up to {shape.sums.bits} bits")
             return shape
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path}: no array ({error}); it takes {', '.join(part.name for part in fields(cls))}, as "
                             "in the shape.json of a build") from None
 
