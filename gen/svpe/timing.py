@@ -3,18 +3,25 @@
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
+from ..hw.svpe.windows import BLOCK_WORDS, BLOCKS
 from .records import Op
 from .shape import WORD, WORD_PIXELS
 
-__all__ = ["Memory", "Timing", "cycles"]
+__all__ = ["SIMULATED", "Memory", "Timing", "cycles"]
 
+_START = 9  # clocks to the first record, which is read alone, besides the memory's own
 _FETCH = 2  # clocks of a record
 _QUEUE = 16  # records that wait for each unit
 _LOADS = 8  # LOADs whose words are awaited
 _BUFFER = 512  # words of weights that are read ahead
+_TAKEN = 7  # clocks from a pass's first slot to the first weight of the next set
 _BEGIN = 3  # clocks from a counter, or from the last weight, to the first slot
 _PIPELINE = 16  # clocks from a slot to its sum, besides those of the chains
 _WRITTEN = 3  # clocks from a word that was read to its place
+_PARAMETERS = 2  # clocks before a DRAIN's first sum, besides one for the parameters of each lane
+_GROUP = 2  # clocks from the last sum of a group of lanes to the first one of the next
+_STORE = 4  # clocks before the words of each lane of a block, whose address goes ahead of them
+_STORED = 13  # clocks from a DRAIN's last sum to its end, besides storing and the memory's own
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,9 @@ class Memory:
 
     latency: float = 50
     efficiency: float = 0.9
+
+
+SIMULATED = Memory(latency=6, efficiency=1)  # cocotbext-axi's, as it answers to `gen.hw.svpe.dma`: without gaps
 
 
 @dataclass
@@ -94,7 +104,7 @@ class _Array:
 
     def __init__(self, shape, memory):
         self.shape, self.memory = shape, memory
-        self.clock = 0  # of the sequencer
+        self.clock = _START + 2 * memory.latency  # of the sequencer
         self.queues = {op: deque([0] * _QUEUE, _QUEUE) for op in (Op.LOAD, Op.WEIGHTS, Op.PASS, Op.DRAIN)}
         self.done = {op: [(0, "records")] for op in (Op.LOAD, Op.PASS, Op.DRAIN)}
         self.read = self.pattern = 0
@@ -102,7 +112,8 @@ class _Array:
         self.sets = deque()  # clocks in which they could be in the buffer, the bus being free
         self.set_read = self.set_begun = self.set_loaded = 0
         self.sets_taken = deque([0] * max(1, _BUFFER // shape.set_words), max(1, _BUFFER // shape.set_words))
-        self.slot = self.windows = self.stored = 0
+        self.slot = self.windows = 0
+        self.stored = deque([0] * BLOCKS, BLOCKS)  # the latest blocks
 
     def words(self, count):
         """Clocks for so many words."""
@@ -138,9 +149,9 @@ class _Array:
     def set(self):
         """Clock in which the next set of weights is loaded."""
         shape = self.shape
-        begun = max(self.set_begun + _BEGIN, self.set_loaded)
+        cells, padded = shape.chains * shape.taps, shape.set_words * WORD // shape.word_bits
+        begun = max(self.set_begun + _TAKEN, self.set_loaded + padded - cells)
         self.set_read = max(self.set_read, self.sets.popleft(), self.sets_taken[0]) + self.words(shape.set_words)
-        cells = shape.set_words * WORD // shape.word_bits
         self.set_loaded = max(begun + cells, self.set_read)
         self.sets_taken.append(begun)
         return self.set_loaded
@@ -158,19 +169,22 @@ class _Array:
         skew = self.shape.taps if self.shape.form == "vpe" else 1
         self.done[Op.PASS].append((self.slot + skew * self.shape.chains + _PIPELINE, "passes"))
 
-    def drain(self, fields, ready, layer):
-        begin = max(max(ready)[0], self.windows)
-        per_word = WORD_PIXELS // (2 if fields.get("raw") else 1)
+    def drain(self, fields, ready, _):
+        shape, per_word = self.shape, WORD_PIXELS // (2 if fields.get("raw") else 1)
         words = fields["rows_out"] * -(-fields["columns_out"] // per_word)
         positions = fields["rows_out"] * fields["columns_out"] * fields["kernel"] ** 2
-        self.windows, before = begin, self.stored
-        for first in range(0, fields["lanes"], self.shape.drains):
-            lanes = min(self.shape.drains, fields["lanes"] - first)
-            self.windows = max(self.windows + max(positions, self.shape.drains), before)
-            before = self.stored
-            self.stored = max(self.stored, self.windows - positions) + max(self.words(lanes * words), positions)
-        self.queues[Op.DRAIN].append(begin)
-        self.done[Op.DRAIN].append((self.stored + self.memory.latency, "drains"))
+        self.windows = max(max(ready)[0], self.windows) + _PARAMETERS
+        begin = self.windows
+        for first in range(0, fields["lanes"], shape.drains):
+            begin = self.windows = max(self.windows, begin + shape.drains)
+            for word in range(0, words, BLOCK_WORDS):
+                size = min(BLOCK_WORDS, words - word)
+                self.windows = max(self.windows, self.stored[0]) + positions * size / words
+                lanes = min(shape.drains, fields["lanes"] - first)
+                self.stored.append(max(self.windows, self.stored[-1]) + lanes * (self.words(size) + _STORE))
+            self.windows += _GROUP
+        self.queues[Op.DRAIN].append(self.windows)
+        self.done[Op.DRAIN].append((self.stored[-1] + _STORED + self.memory.latency, "drains"))
 
     def ends(self, count, program):
         """Last slot of each layer, and what is stored last."""
