@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Whole arrays, as emitted, run programs as the models do; planted faults are caught and named by the layer."""
 
+import re
 import shutil
 
 import numpy as np
@@ -67,5 +68,33 @@ def test_one_layer(build, tmp_path):
     simulate(build[0], tmp_path, tool=QUICK, only="frames")
 
 
+@pytest.mark.parametrize(("module", "right", "wrong", "layer"), [
+    ("chain_3x17_3_24.v", r"OPMODE\(9'h195\)", "OPMODE(9'h185)", 0),  # what the chains above add up to is left out
+    ("packer.v", r"\$signed\(result\) > \$signed\(largest\)", "1'h1", 3),  # the last of a window for the maximum
+    ("row_chain_3x17_64_1.v", r"item \+ pattern\[22:18\]", "item + 1'h1", 4),  # every pixel for every other one
+])
+def test_planted_faults_are_caught_and_named(build, capfd, module, right, wrong, layer):
+    rtl, folder = build
+    (path,) = rtl.glob(f"*{module}")
+    text = path.read_text()
+    changed, count = re.subn(right, wrong, text)
+    assert count == 1, "the Verilog has changed: plant the fault elsewhere"
+    path.write_text(changed)
+    try:
+        with pytest.raises((RuntimeError, SystemExit)):
+            simulate(rtl, folder, only="frames", tool=QUICK)
+    finally:
+        path.write_text(text)
+    name = compile(everything(), SHAPE).layers[layer].name
+    assert f"bytes behind where {name} begins to store" in capfd.readouterr().out
+
+
 def test_verilog_is_clean(build):
     assert lint(build[0], f"{SHAPE.label}_accelerator") == []
+
+
+def test_loops_are_found(build, tmp_path):
+    rtl = shutil.copytree(build[0], tmp_path / "rtl")
+    (path,) = rtl.glob("*_pass_unit_*.v")
+    path.write_text(path.read_text().replace("endmodule", "wire l; (* keep *) reg f; assign l = ~l | f;\nendmodule"))
+    assert any(line.startswith("yosys") for line in lint(rtl, f"{SHAPE.label}_accelerator"))
