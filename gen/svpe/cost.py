@@ -1,6 +1,9 @@
 """What an array takes, by unit: fitted to Yosys, as `gen.cost` is."""
 
-from ..cost import ram
+from math import lcm, log2
+
+from ..cost import converters, ram
+from ..hw.svpe.controls import Controls
 from ..resources import Resources
 from .shape import WORD
 
@@ -28,6 +31,20 @@ def _chain(shape):
     return chain + (Resources(dsp=1) if shape.form == "svpe" else Resources(lut=bits + 1, ff=bits))
 
 
+def _lane(shape):
+    """What decodes weights in a lane; those of multipliers come as they are."""
+    bits = Controls(shape).size
+    luts = max(2, bits - 1 - (shape.form == "svpe" and shape.bits < 3))
+    return Resources(lut=0 if shape.form == "vpe" else luts, ff=bits)
+
+
+def _weights(shape):
+    """What makes words of one cell's weights from those of memory; a choice of more than 4 parts takes more LUTs."""
+    parts = lcm(WORD, shape.word_bits) // shape.word_bits
+    found = sum(converters(1, WORD, shape.word_bits).values(), Resources())
+    return found + Resources(lut=5 + shape.word_bits * max(0, log2(parts) - 2), ff=8)
+
+
 def units(shape):
     """Resources of the units of an array, by name; equal units together."""
     cells, groups = shape.chains * shape.taps, shape.lanes // shape.drains
@@ -36,15 +53,15 @@ def units(shape):
     pieces = max(1, -(-(shape.acc_bits - 1) // 17))  # of a sum, in the multiplication of the drain
     return {
         "cells": _chain(shape) * (shape.chains * shape.lanes),
-        "lanes": Resources(lut=8, ff=27) * shape.lanes,
+        "lanes": _lane(shape) * shape.lanes,
         "cluster": Resources(lut=10, ff=3 * cells + shape.word_bits),
         "row chains": (ram(WORD, shape.chain_words) + Resources(
             lut=252 + 17 * shape.taps, ff=119 + (53 if shape.form != "vpe" else 92) * shape.taps)) * shape.chains,
         "accumulators": accumulator * shape.lanes + Resources(lut=mux, ff=mux // 2 + 60),
         "drain": Resources(lut=770, ff=930, dsp=pieces) * shape.drains + Resources(lut=500, ff=980, bram=3),
-        "load": Resources(lut=180 + 2 * shape.chains, ff=500 + 2 * shape.chains),
-        "weights": Resources(lut=160, ff=3 * WORD + 3 * shape.word_bits),
-        "control": Resources(lut=1325, ff=2350),  # sequencer, passes, registers
+        "load": Resources(lut=200 + 3 * shape.chains, ff=500 + 2 * shape.chains),
+        "weights": _weights(shape),
+        "control": Resources(lut=1325, ff=2800),  # sequencer, passes, registers
         "memory ports": Resources(lut=240 * 3 + 220, ff=244 * 3 + 226, bram=6),
     }
 
