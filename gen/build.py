@@ -67,8 +67,10 @@ def build(net, board, *, arch=None, target_fps=None, clock_hz=None, foldings=Non
     Raises
     ------
     UserError
-        The model, the board, the rate, a folding or the folder will not do.
+        The model, the board, the architecture, the rate, a folding or the folder will not do.
     """
+    if arch and arch not in ARCHITECTURES:
+        raise UserError(f"--arch {arch}: there are {', '.join(ARCHITECTURES)}")
     report, platform = report or Report(quiet=True), boards.find(board)
     with report.step("import the model"):
         source = Path(zoo.find(net))
@@ -230,8 +232,6 @@ def main(
     with reported():
         if multiplier and multiplier not in MULTIPLIERS:
             raise UserError(f"--multiplier {multiplier}: there are {', '.join(MULTIPLIERS)}")
-        if arch and arch not in ARCHITECTURES:
-            raise UserError(f"--arch {arch}: there are {', '.join(ARCHITECTURES)}")
         shape = shape_file and Shape.load(shape_file)
         if shape and arch not in (None, shape.form):
             raise UserError(f"--shape {shape_file} is an array of the form {shape.form}: --arch {shape.form}")

@@ -19,6 +19,7 @@ import typer
 from pyosys import libyosys
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .build import built, reopen
@@ -214,11 +215,15 @@ def main(
 ):
     """Synthesise a build with Yosys, and set what every unit takes beside the cost model's prediction."""
     console = Console(highlight=False)
-    with reported():
-        folder = built(net, board, build, arch)
-        plan, _ = reopen(folder)
-        with console.status("synth_xilinx -family xcup, module by module"):
-            compared = compare(plan, folder / "rtl")
+    try:
+        with reported():
+            folder = built(net, board, build, arch)
+            plan, _ = reopen(folder)
+            with console.status("synth_xilinx -family xcup, module by module"):
+                compared = compare(plan, folder / "rtl")
+    except RuntimeError as error:
+        Console(stderr=True).print(f"[bold red]Failed:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
     units = {name: {"predicted": asdict(predicted), "yosys": asdict(found)}
              for name, (predicted, found) in compared.items()}
     result = folder / "yosys.json"
