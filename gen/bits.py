@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["BIPOLAR", "BYTE", "Powers", "Values", "pack"]
+__all__ = ["BIPOLAR", "BYTE", "Powers", "Values", "pack", "signed_digits"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Powers:
     def holding(cls, integers, terms=1):
         """The fewest powers that make up ``integers``, in sums of up to ``terms``; None if some need more."""
         for number in range(1, terms + 1):
-            *parts, rest = _signed_digits(np.asarray(integers, np.int64), number)
+            *parts, rest = signed_digits(np.asarray(integers, np.int64), number)
             if not rest.any() and np.any(parts):
                 return cls(int(np.abs(parts).max()).bit_length(), number)
         return None
@@ -125,7 +125,7 @@ class Powers:
     def encode(self, values):
         """Codes (int64, non-negative) of an array of weights."""
         bits, codes = self.term.bits, 0
-        for k, part in enumerate(_signed_digits(np.asarray(values, np.int64), self.terms)[:-1]):
+        for k, part in enumerate(signed_digits(np.asarray(values, np.int64), self.terms)[:-1]):
             numbers = np.frexp(np.abs(part).astype(np.float64))[1].astype(np.int64)
             codes |= ((part < 0).astype(np.int64) << bits - 1 | numbers) << k * bits
         return codes
@@ -148,7 +148,7 @@ class Powers:
         return f"{self.term.bits}-bit powers" if self.terms == 1 else f"sums of {self.terms} {self.term}"
 
 
-def _signed_digits(values, count):
+def signed_digits(values, count):
     """The ``count`` powers of two, with signs, that sum up to ``values`` where so few can; and what is left over."""
     rest, sign, digits = np.abs(values), np.sign(values), []
     for left in range(count, 0, -1):

@@ -77,6 +77,13 @@ def test_random_networks(seed):
 # What else there is
 
 
+def test_sums_of_two_powers_take_two_chains():
+    weights = [0, 1, 2, -4, 3, -3, 5, 6, 7, -7]  # 7 is 8 - 1
+    chain = start().conv(5, 3, pads=1, weights=weights).rescale().conv(3, 1, weights=weights)
+    assert agrees(chain.network(), Shape(bits=4, chains=5, lanes=4, drains=4, chain_words=80))
+    assert "build it with bits=4" in refusal(chain)
+
+
 def test_several_tiles_and_outputs_that_stay_for_one_load():
     chain = Chain((30, 20, 3)).conv(10, 3, pads=1).rescale().conv(9, 3, pads=1).rescale().conv(2, 1)
     program = compile(chain.network(), SMALL)
@@ -207,7 +214,7 @@ def start(**options):
 
 @pytest.mark.parametrize(("chain", "shape", "message"), [
     (start().conv(2, 3, weights=[8, 1]), SMALL, r"conv\d+: a weight is 8, which .* 3-bit .*: build it with bits=4"),
-    (start().conv(2, 3, weights=[3, 1]), SMALL, r"a weight is 3, .*form='vpe', or round with --powers"),
+    (start().conv(2, 3, weights=[11, 1]), SMALL, r"a weight is 11, .*form='vpe', or round with --powers"),
     (start().conv(2, 3), replace(SMALL, bits=1), r"a weight is -4, .*build it with bits=3"),
     (start().pool(2, kind="sum"), replace(SMALL, bits=1), r"pool\d+: takes channels one by one, .*bits=2"),
     (start().conv(2, 3), replace(SMALL, acc_bits=8), r"sums need 1\d bits, .* have 8: build it with acc_bits=1\d"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import boards
-from gen.bits import BYTE
+from gen.bits import BYTE, Powers
 from gen.errors import UserError
 from gen.network import Conv, Network, Tensor
 from gen.resources import Resources
@@ -81,7 +81,14 @@ def test_with_few_dsps_there_are_some_for_the_drain():
 
 def test_weights_that_shifts_cannot_make():
     with pytest.raises(UserError, match="form='vpe', or round with --powers"):
-        solve(Chain((8, 8, 3)).conv(4, 3, weights=[3]).network(), BOARD, CLOCK)
+        solve(Chain((8, 8, 3)).conv(4, 3, weights=[11]).network(), BOARD, CLOCK)
+
+
+def test_weights_of_two_powers_need_the_bits_of_one():
+    layers = [replace(layer, weight_values=Powers(3, 2)) if isinstance(layer, Conv) else layer
+              for layer in Chain((8, 8, 3)).conv(4, 3, weights=[3, 5]).network().layers]
+    network = Network("net", tuple(layers), np.ones(4), np.zeros(4))
+    assert solve(network, BOARD, CLOCK).shape.bits == 3
 
 
 def test_what_is_told_of_a_plan_is_json():

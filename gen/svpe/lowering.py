@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..bits import BYTE, Powers, Values
+from ..bits import BYTE, Powers, Values, signed_digits
 from ..errors import UserError
 from ..network import Add, Concat, Conv, Flatten, Lookup, Pool, Rescale, Threshold, TopK
 from .fusing import bounds, drained, square, stride
@@ -126,8 +126,16 @@ class _Lowering:
             shape = len(weights), maps.height, maps.width, len(maps.channels)
             weights = weights.reshape(shape).transpose(0, 3, 1, 2)
         weights = weights * np.array([channel.factor for channel in maps.channels])[:, None, None]
-        self.check(layer.name, weights)
-        return self.sums(layer, maps, maps.channels, weights, layers, last)
+        parts = self.parts(layer.name, weights)
+        return self.sums(layer, maps, maps.channels * len(parts), np.concatenate(parts, 1), layers, last)
+
+    def parts(self, name, weights):
+        """Weights of the array whose sum is ``weights``: two where those are sums of two powers (APoT)."""
+        powers = Powers.holding(np.unique(weights), 2)
+        if powers and powers.terms == 2 and 1 < powers.term.bits <= self.shape.bits < 16:
+            return signed_digits(weights, 2)[:2]
+        self.check(name, weights)
+        return [weights]
 
     def sum_pool(self, layer, maps, layers, last):
         """A convolution of every channel on its own, with ones."""
@@ -144,8 +152,9 @@ class _Lowering:
         distinct = np.unique(weights)
         wrong = [int(weight) for weight in distinct if int(weight) not in self.shape.weights]
         if wrong:
-            found = Powers.holding(distinct)
-            bits = "form='vpe', or round with --powers" if found is None or found.bits > 5 else f"bits={found.bits}"
+            found = Powers.holding(distinct, 2)
+            enough = found and found.term.bits < 6
+            bits = f"bits={found.term.bits}" if enough else "form='vpe', or round with --powers"
             raise UserError(f"{name}: a weight is {wrong[0]}, which the array's {self.shape.bits}-bit weights do not "
                             f"have: build it with {bits}")
 

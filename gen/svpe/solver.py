@@ -18,9 +18,9 @@ from .tiling import tiled
 
 __all__ = ["solve"]
 
-TAPS = 3
-CHANNELS = 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32  # of inputs at a time: the paper's Pn
-LANES = 8, 16, 24, 32, 48, 64, 96, 128  # of outputs: the paper's Pm
+TAPS = 3, 2, 1  # cells of a chain: the paper's k
+CHAINS = 3, 6, 9, 12, 18, 24, 30, 36, 48, 60, 72, 96  # k for each channel that is an input at a time: the paper's k Pn
+LANES = 8, 16, 24, 32, 48, 64, 96, 128  # outputs at a time: the paper's Pm
 DRAINS = 8, 16
 CHAIN_WORDS = 256, 512, 1024, 2048, 4096
 OUT_DEPTH = 256, 512, 1024, 2048, 4096
@@ -51,9 +51,9 @@ def solve(network, board, clock_hz, form="svpe", target_fps=None):
 
     for margin in MARGINS:
         limit = margin * wanted
-        sizes = best((replace(needed, chains=TAPS * channels, lanes=lanes, drains=gcd(lanes, max(DRAINS)),
+        sizes = best((replace(needed, taps=taps, chains=chains, lanes=lanes, drains=gcd(lanes, max(DRAINS)),
                               chain_words=max(CHAIN_WORDS), out_depth=max(OUT_DEPTH))
-                      for channels, lanes in product(CHANNELS, LANES)), SIZES, replace(room, bram=inf), limit)
+                      for taps, chains, lanes in product(TAPS, CHAINS, LANES)), SIZES, replace(room, bram=inf), limit)
         shapes = [shape for size in sizes for shape in best((
             replace(size, drains=drains, chain_words=words, out_depth=depth)
             for drains, words, depth in product(DRAINS, CHAIN_WORDS, OUT_DEPTH) if size.lanes % drains == 0),
@@ -73,6 +73,7 @@ def _needed(network, form):
     bits = 16
     if form != "vpe":
         kinds = {layer.weight_values for layer in network.walk() if isinstance(layer, Conv)}
+        kinds = {getattr(values, "term", values) for values in kinds}
         alone = any(isinstance(layer, Join) or (isinstance(layer, Pool) and layer.kind == "sum")
                     for layer in network.walk())  # channels one by one, which takes a weight of 0
         bits = max(2 if alone else 1, *(1 if values.bipolar else min(5, values.bits) for values in kinds))
@@ -80,7 +81,7 @@ def _needed(network, form):
     steps = lower(network, wide, Image())[0]
     pixels = max(max(channel.hi, -channel.lo - 1).bit_length() + 1 for step in steps for channel in step.inputs)
     sums = max(int(abs(bounds(step.inputs, step.weights, any(step.pads))).max()).bit_length() + 1 for step in steps)
-    narrow = replace(wide, pixel_bits=pixels, chains=TAPS * max(CHANNELS))
+    narrow = replace(wide, pixel_bits=pixels, chains=max(CHAINS))
     return replace(narrow, acc_bits=max(WIDEST_IN_TWO_DSPS, sums, narrow.sums.bits))
 
 
