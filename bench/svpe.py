@@ -139,7 +139,7 @@ def boards_full(network):
     """The best arrays that the solver finds for AlexNet's convolutional layers on a ZCU102."""
     board = boards.find("zcu102")
     shares = {name: getattr(board.budget, name) * share / getattr(SHARE, name) for name, share in PAPER.items()}
-    paper = SimpleNamespace(device=board.device, budget=replace(board.budget, **shares))
+    paper = SimpleNamespace(device=board.device, dsp_column=board.dsp_column, budget=replace(board.budget, **shares))
     rates = []
     for what, here, form in (("in the paper's 73 % of LUTs and 83 % of BRAM", paper, "svpe"),
                              ("in what builds may take of it", board, "svpe"),
@@ -150,7 +150,7 @@ def boards_full(network):
         limit = max((amount / room[name], name) for name, amount in plan.cost.items() if amount)[1]
         takes = ", ".join(f"{amount / getattr(board.budget, name):.0%} of {name.upper()}"
                           for name, amount in plan.cost.items() if amount)
-        shape = f"{plan.shape.chains} chains x {plan.shape.lanes} lanes"
+        shape = f"{plan.shape.chains} chains x {plan.shape.taps} cells x {plan.shape.lanes} lanes"
         first = here is paper
         yield row(f"AlexNet conv1-5, best {form} for a ZCU102 {what}, 200 MHz: {shape}; {takes}; closest to its limit: "
                   f"{limit.upper()}", round(rate, 1), "GOP/s", "at least 1,000 (paper: 957)" if first else "",

@@ -3,6 +3,7 @@
 A board module has one class in ``__all__``, an :class:`amaranth.vendor.XilinxPlatform` with
 
 * ``budget`` (:class:`gen.resources.Resources`): what the chip has;
+* ``dsp_column``: DSPs that a cascade can go through, those of a column;
 * ``fabric_clock`` (Hz): the clock a design is folded for unless the user says otherwise.
 """
 

@@ -99,6 +99,9 @@ def _planned(network, board, clock_hz, arch, target_fps, foldings, shape):
     """The best plan of an architecture; where none is asked for, of the one that fits."""
     if shape:
         plan = ArrayPlan(network, board, clock_hz, shape)
+        if not plan.cost.within(board.budget):
+            raise TooLarge(f"the array of --shape is too large for {board.device}: it needs " + ", ".join(
+                f"{amount:,.0f} {name.upper()}" for name, amount in plan.cost.items() if amount))
         if target_fps and plan.rate < target_fps:
             raise UserError(f"{target_fps:g} frames/s: the array of --shape gives {plan.rate:,.1f} frames/s")
         return plan
@@ -107,7 +110,7 @@ def _planned(network, board, clock_hz, arch, target_fps, foldings, shape):
     try:
         return Plan(network, board, clock_hz, solve(network, board.budget, clock_hz, target_fps, foldings))
     except TooLarge as error:
-        if arch:
+        if arch or foldings:
             raise
         try:
             return array.solve(network, board, clock_hz, target_fps=target_fps)
@@ -235,8 +238,9 @@ def main(
         shape = shape_file and Shape.load(shape_file)
         if shape and arch not in (None, shape.form):
             raise UserError(f"--shape {shape_file} is an array of the form {shape.form}: --arch {shape.form}")
-        if folding_file and (shape or arch in FORMS):
-            raise UserError("--folding is for --arch stream; of an array the size is in --shape FILE")
+        if (folding_file or multiplier) and (shape or arch in FORMS):
+            raise UserError("--folding and --multiplier are for --arch stream; an array takes its size from --shape, "
+                            "and vpe multiplies")
         folder, facts = build(
             net, board, arch=arch or (shape and shape.form), shape=shape, target_fps=target_fps,
             clock_hz=clock_mhz and clock_mhz * 1e6, out=out, powers=powers, multiplier=multiplier,

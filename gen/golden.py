@@ -24,7 +24,7 @@ from .network import Add, Conv, Flatten, Join, Lookup, Pool, Rescale, Threshold,
 from .reference import reference
 from .zoo import find
 
-__all__ = ["as_input", "class_count", "compare", "data_set", "evaluate", "examples", "image_shape", "run"]
+__all__ = ["as_input", "best", "class_count", "compare", "data_set", "evaluate", "examples", "image_shape", "run"]
 
 # Memory: values of a layer's output in one batch, and values of the matrix that a convolution is turned into.
 _BATCH_VALUES = 1 << 22
@@ -102,7 +102,7 @@ def evaluate(network, images, labels, progress=True):
     label = f"{network.name}, golden model"
     hidden = not (progress and Console().is_terminal)
     for batch in track(batches, label, disable=hidden, transient=True):
-        right += np.count_nonzero(_best(network, _scaled(network, images[batch])) == labels[batch])
+        right += np.count_nonzero(best(network, _scaled(network, images[batch])) == labels[batch])
     return right / len(images)
 
 
@@ -124,14 +124,15 @@ def compare(network, images, wanted):
     """
     given = _scaled(network, images)
     wanted = wanted.reshape(given.shape)
-    return np.count_nonzero(_best(network, given) == _best(network, wanted)), float(np.abs(given - wanted).max())
+    return np.count_nonzero(best(network, given) == best(network, wanted)), float(np.abs(given - wanted).max())
 
 
 def _scaled(network, images):
     return run(network, images) * network.scale + network.offset
 
 
-def _best(network, scores):
+def best(network, scores):
+    """Class of each row of what ``network`` puts out: scores, or after a ``TopK`` class numbers."""
     return scores[:, 0] if isinstance(network.layers[-1], TopK) else np.argmax(scores, axis=1)
 
 

@@ -19,6 +19,7 @@ from gen.build import built, reopen
 from gen.emit import prefix
 from gen.errors import UserError, reported
 from gen.hw.core import Core
+from gen.svpe import timing
 
 from . import array, simulator
 from .images import frames
@@ -140,7 +141,7 @@ def report(console, plan, folder, manifest, images, labels, source, options):
     if network.untrained:
         console.print("[bold red]untrained[/]: the model file says that its weights were never trained")
     elif labels is not None:
-        best = (np.array(result["scores"]) * network.scale + network.offset).argmax(1)
+        best = golden.best(network, np.array(result["scores"]) * network.scale + network.offset)
         console.print(f"{(best == labels).sum()} of {len(labels)} images classified right")
     if result["cycles_per_frame"]:
         rate = manifest["clock_hz"] / result["cycles_per_frame"]
@@ -157,6 +158,8 @@ def array_report(console, plan, folder, manifest, images, labels, source, option
         network, inputs, outputs = array.one_layer(plan.network, layer, images)
         plan, work = replace(plan, network=network), work / layer
     else:
+        if (folder / "program.bin").read_bytes() != plan.program.built(build).image.tobytes():
+            raise UserError(f"{folder}/program.bin is of another version of the generator: build again")
         inputs, outputs = images, golden.run(plan.network, images)
     console.print(f"{len(images)} {source} through {layer or 'all layers'} in {folder}/rtl in {options['tool']}")
     array.prepare(plan.program.built(build), plan.shape, inputs, outputs, work, top=manifest["top"], build=build,
@@ -168,10 +171,12 @@ def array_report(console, plan, folder, manifest, images, labels, source, option
     if plan.network.untrained:
         console.print("[bold red]untrained[/]: the model file says that its weights were never trained")
     elif labels is not None and not layer:
-        best = (outputs * plan.network.scale + plan.network.offset).argmax(1)
+        best = golden.best(plan.network, outputs * plan.network.scale + plan.network.offset)
         console.print(f"{(best == labels).sum()} of {len(labels)} images classified right")
     share = plan.timing.macs / (plan.shape.lanes * plan.shape.chains * plan.shape.taps * cycles)
-    console.print(f"{cycles:,} cycles (RTL simulation), {plan.cycles:,} predicted: {share:.0%} of the peak; in "
+    predicted = round(timing.cycles(plan.program, plan.shape, timing.SIMULATED).clocks)
+    console.print(f"{cycles:,} cycles (RTL simulation), {predicted:,} predicted for the simulated memory "
+                  f"({plan.cycles:,} for the build's, which is slower): {share:.0%} of the peak; in "
                   f"{slots / cycles:.0%} of them the array works; {manifest['clock_hz'] / cycles:,.1f} a second at "
                   f"{manifest['clock_hz'] / 1e6:g} MHz")
     console.print(f"{time.monotonic() - start:.0f} s; results{_recorded(options)} in {work}")

@@ -140,8 +140,8 @@ def test_files_that_are_no_array(model, tmp_path, text):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--arch", "nonsense"], "--arch nonsense: there are stream, svpe, luts, vpe"),
-    (["--arch", "svpe", "--folding", "shape.json"], "--folding is for --arch stream"),
-    (["--shape", "shape.json", "--folding", "shape.json"], "--folding is for --arch stream"),
+    (["--arch", "svpe", "--folding", "shape.json"], "--folding and --multiplier are for --arch stream"),
+    (["--shape", "shape.json", "--folding", "shape.json"], "--folding and --multiplier are for --arch stream"),
     (["--shape", "shape.json", "--arch", "luts"], "shape.json is an array of the form svpe: --arch svpe"),
     (["--shape", "shape.json", "--arch", "stream"], "shape.json is an array of the form svpe"),
     (["--shape", "none.json"], "none.json"),

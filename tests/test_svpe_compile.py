@@ -77,6 +77,23 @@ def test_random_networks(seed):
 # What else there is
 
 
+def test_sums_of_a_block_of_groups_do_not_meet():
+    """The ring of accumulators has its head in the middle when a block comes that fills it."""
+    chain = Chain((9, 7, 3)).conv(3, 1).rescale().conv(5, 3, pads=1).rescale().conv(8, 3)
+    assert agrees(chain.network(), Shape(chains=4, lanes=2, drains=2, chain_words=10, out_depth=126))
+
+
+def test_rasters_of_more_columns_than_the_hardware_counts():
+    wide = Shape(chain_words=1000, out_depth=4096)
+    assert "more than the array counts" in refusal(Chain((3, 1025, 1)).conv(1, 3), wide)
+
+
+def test_joins_of_flattened_branches():
+    grown = [lambda side: side.add(Flatten(side.name("flatten"), side.at)) for _ in range(2)]
+    chain = start().conv(2, 1).rescale().join("concat", (1, 1), *grown)
+    assert "joins branches that end with Flatten" in refusal(chain)
+
+
 def test_sums_of_two_powers_take_two_chains():
     weights = [0, 1, 2, -4, 3, -3, 5, 6, 7, -7]  # 7 is 8 - 1
     chain = start().conv(5, 3, pads=1, weights=weights).rescale().conv(3, 1, weights=weights)

@@ -22,7 +22,8 @@ CLOCK = 250e6
 
 
 def with_budget(**small):
-    return SimpleNamespace(device=BOARD.device, budget=replace(BOARD.budget, **small))
+    return SimpleNamespace(
+        device=BOARD.device, dsp_column=BOARD.dsp_column, budget=replace(BOARD.budget, **small))
 
 
 @pytest.mark.parametrize("form", ["svpe", "luts", "vpe"])
@@ -97,5 +98,5 @@ def test_what_is_told_of_a_plan_is_json():
     told = json.loads(json.dumps(plan.layers))
     assert {"layer", "macs", "cycles", "share_of_peak", "waits"} == set(told[0])
     assert sum(layer["cycles"] for layer in told) == pytest.approx(plan.cycles, rel=0.1)
-    assert json.loads(json.dumps(plan.identity(None)))["lanes"] == plan.shape.lanes
+    assert json.loads(json.dumps(plan.identity(None)))[0]["lanes"] == plan.shape.lanes
     assert plan.cost == sum(plan.units.values(), Resources())

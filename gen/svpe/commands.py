@@ -59,7 +59,7 @@ class _Step:
         """Refuse what the fields of records and patterns have no room for."""
         step, wide = self.step, -(-self.step.width // WORD_PIXELS) * WORD_PIXELS
         size = max(step.rows, step.columns, step.output.height, step.output.width)
-        if size > 1023 or step.stride[0] * wide >= 4096 or max(step.stride) > 31:
+        if max(size + 1, self.mapping.period) > 1024 or step.stride[0] * wide >= 4096 or max(step.stride) > 31:
             raise UserError(f"{step.name}: {step.height}x{step.width} pixels with stride {step.stride} are more than "
                             "the array counts, 1,023 rows and columns and 4,095 pixels between rows: use a smaller one")
 
@@ -119,7 +119,7 @@ class _Step:
             pattern, pattern_there = self.pattern(patterns[p])
             first, final = group not in targets, last[group] == p
             if first:
-                targets[group] = self.all.sums.take(sums)
+                targets[group] = self.all.sums.take(sums, sums)  # so that those of a block do not meet
             target = targets[group]
             passes = self.schedule.compute(
                 self.number, after_loads=max(pixels_there, pattern_there),

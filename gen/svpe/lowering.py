@@ -158,9 +158,16 @@ class _Lowering:
             raise UserError(f"{name}: a weight is {wrong[0]}, which the array's {self.shape.bits}-bit weights do not "
                             f"have: build it with {bits}")
 
+    def branches(self, layer, maps):
+        """Maps after each branch of a join."""
+        found = [self.chain(branch, maps) for branch in layer.branches]
+        if any(end.flat and end.height * end.width > 1 for end in found):
+            raise UserError(f"{layer.name}: joins branches that end with Flatten: let it follow")
+        return found
+
     def add(self, layer, maps, layers, last):
         """Each branch's channels side by side, each as often as its factor needs powers of two."""
-        branches = [self.chain(branch, maps) for branch in layer.branches]
+        branches = self.branches(layer, maps)
         end = branches[0]
         inputs, places = [], []
         for k in range(len(end.channels)):
@@ -196,7 +203,7 @@ class _Lowering:
 
     def concat(self, layer, maps):
         """Nothing is moved: a plane is known by its address."""
-        branches = [self.chain(branch, maps) for branch in layer.branches]
+        branches = self.branches(layer, maps)
         channels = tuple(replace(channel, factor=channel.factor * factor)
                          for branch, factor in zip(branches, layer.factors, strict=True) for channel in branch.channels)
         return replace(branches[0], channels=channels)

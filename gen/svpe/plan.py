@@ -13,6 +13,7 @@ from ..network import Network
 from . import timing
 from .compile import compile
 from .cost import cost, units
+from .records import HEAD, LAYOUTS, PARAMETERS, PATTERN
 from .shape import Shape
 
 __all__ = ["ArrayPlan"]
@@ -44,7 +45,8 @@ class ArrayPlan:
 
     def identity(self, model):
         """What tells this hardware from other hardware, for JSON; it runs any model's program."""
-        return asdict(self.shape)
+        formats = HEAD, list(LAYOUTS.items()), PATTERN, PARAMETERS
+        return [asdict(self.shape), formats]
 
     @cached_property
     def program(self):

@@ -5,7 +5,7 @@ from itertools import product
 from math import gcd, inf
 
 from ..errors import UserError
-from ..network import Conv, Join, Pool
+from ..network import Conv
 from ..solver import usable
 from .cost import cost
 from .fusing import bounds
@@ -46,7 +46,8 @@ def solve(network, board, clock_hz, form="svpe", target_fps=None):
 
     def best(shapes, count, room, limit):
         rated = [(max(clocks, limit), price.lut, price.bram, number, shape) for number, shape in enumerate(shapes)
-                 if (price := cost(shape)).within(room) and (clocks := _estimate(steps, shape))]
+                 if (price := cost(shape)).within(room) and _placeable(shape, board)
+                 and (clocks := _estimate(steps, shape))]
         return [shape for *_, shape in sorted(rated)[:count]]
 
     for margin in MARGINS:
@@ -68,15 +69,29 @@ def solve(network, board, clock_hz, form="svpe", target_fps=None):
                     f"{plan.rate:,.1f} frames/s at {clock_hz / 1e6:g} MHz")
 
 
+def _placeable(shape, board):
+    """Whether there is room for each lane's cascade of DSPs, which cannot go from one column of them to another."""
+    length = {"svpe": shape.chains, "luts": 0, "vpe": shape.chains * shape.taps}[shape.form]
+    if not length:
+        return True
+    return shape.lanes <= board.budget.dsp // board.dsp_column * (board.dsp_column // length)
+
+
 def _needed(network, form):
     """The narrowest arithmetic that computes ``network``; its sizes are those of no array."""
-    bits = 16
-    if form != "vpe":
-        kinds = {layer.weight_values for layer in network.walk() if isinstance(layer, Conv)}
-        kinds = {getattr(values, "term", values) for values in kinds}
-        alone = any(isinstance(layer, Join) or (isinstance(layer, Pool) and layer.kind == "sum")
-                    for layer in network.walk())  # channels one by one, which takes a weight of 0
-        bits = max(2 if alone else 1, *(1 if values.bipolar else min(5, values.bits) for values in kinds))
+    kinds = {getattr(layer.weight_values, "term", layer.weight_values) for layer in network.walk()
+             if isinstance(layer, Conv)}
+    bits = 16 if form == "vpe" else max((1 if kind.bipolar else min(5, kind.bits) for kind in kinds), default=1)
+    try:
+        return _with_bits(network, form, bits)
+    except UserError:
+        if bits > 1:
+            raise
+        return _with_bits(network, form, 2)  # where channels are taken one by one, by weights of which most are 0
+
+
+def _with_bits(network, form, bits):
+    """The same, for weights of so many bits."""
     wide = Shape(form=form, bits=bits, pixel_bits=17, acc_bits=48)
     steps = lower(network, wide, Image())[0]
     pixels = max(max(channel.hi, -channel.lo - 1).bit_length() + 1 for step in steps for channel in step.inputs)
