@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from itertools import takewhile
 
 import numpy as np
 
@@ -20,18 +21,20 @@ __all__ = ["one_layer", "prepare", "simulate"]
 def one_layer(network, name, images):
     """A layer as a network, with what is drained together with it, and its inputs and outputs for ``images``.
 
+    ``name``: of a convolution, or ``conv3`` for the third one.
+
     Raises
     ------
     UserError
         There is no such convolution outside of branches; lists those there are.
     """
     names = [layer.name for layer in network.layers if isinstance(layer, Conv)]
+    name = {f"conv{number}": found for number, found in enumerate(names, 1)}.get(name, name)
     if name not in names:
         raise UserError(f"{network.name} has no convolution {name!r} outside of branches; there are {', '.join(names)}")
-    first = last = [layer.name for layer in network.layers].index(name)
-    while isinstance(network.layers[last + 1:][:1] and network.layers[last + 1], Rescale | Threshold | Pool):
-        last += 1
-    layers, taps = network.layers[first:last + 1], {}
+    first, taps = [layer.name for layer in network.layers].index(name), {}
+    drained = takewhile(lambda layer: isinstance(layer, Rescale | Threshold | Pool), network.layers[first + 1:])
+    layers = network.layers[first], *drained
     golden.run(network, images, taps)
     inputs = taps[network.layers[first - 1].name] if first else images
     plain = np.ones(layers[-1].output.channels)

@@ -61,8 +61,8 @@ def test_other_cells(form, bits, tmp_path):
 
 def test_one_layer(build, tmp_path):
     network = everything()
-    name = [layer.name for layer in network.layers if isinstance(layer, Conv)][1]
-    layer, inputs, outputs = one_layer(network, name, images(network, 2))
+    layer, inputs, outputs = one_layer(network, "conv2", images(network, 2))
+    assert layer.layers[0].name == [layer.name for layer in network.layers if isinstance(layer, Conv)][1]
     prepare(compile(layer, SHAPE).built(BUILD), SHAPE, inputs, outputs, tmp_path, top=f"{SHAPE.label}_accelerator",
             build=BUILD, cycles=20_000)
     simulate(build[0], tmp_path, tool=QUICK, only="frames")
