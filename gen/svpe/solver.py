@@ -18,7 +18,7 @@ from .tiling import tiled
 
 __all__ = ["solve"]
 
-TAPS = 3, 2, 1  # cells of a chain: the paper's k
+TAPS = {"svpe": (3, 2), "luts": (3, 2, 1), "vpe": (3, 2, 1)}  # cells of a chain, the paper's k; in svpe one shifts
 CHAINS = 3, 6, 9, 12, 18, 24, 30, 36, 48, 60, 72, 96  # k for each channel that is an input at a time: the paper's k Pn
 LANES = 8, 16, 24, 32, 48, 64, 96, 128  # outputs at a time: the paper's Pm
 DRAINS = 8, 16
@@ -54,7 +54,8 @@ def solve(network, board, clock_hz, form="svpe", target_fps=None):
         limit = margin * wanted
         sizes = best((replace(needed, taps=taps, chains=chains, lanes=lanes, drains=gcd(lanes, max(DRAINS)),
                               chain_words=max(CHAIN_WORDS), out_depth=max(OUT_DEPTH))
-                      for taps, chains, lanes in product(TAPS, CHAINS, LANES)), SIZES, replace(room, bram=inf), limit)
+                      for taps, chains, lanes in product(TAPS[form], CHAINS, LANES)),
+                     SIZES, replace(room, bram=inf), limit)
         shapes = [shape for size in sizes for shape in best((
             replace(size, drains=drains, chain_words=words, out_depth=depth)
             for drains, words, depth in product(DRAINS, CHAIN_WORDS, OUT_DEPTH) if size.lanes % drains == 0),
