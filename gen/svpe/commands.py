@@ -5,8 +5,7 @@ import numpy as np
 from ..errors import UserError
 from .image import ALIGNMENT, Region
 from .mapping import Mapping
-from .model import PARAMETER_ROOM, PATTERN_ROOM
-from .records import PARAMETERS, Load, pack
+from .records import PARAMETER_ROOM, PARAMETERS, PATTERN_ROOM, Load, pack
 from .schedule import Ring, Schedule
 from .shape import WORD_PIXELS
 from .tiling import tiled

@@ -4,13 +4,11 @@ from collections import deque
 
 import numpy as np
 
-from .records import PARAMETERS, PATTERN, RECORD, Load, Op, Record, unpack
+from .records import PARAMETER_ROOM, PARAMETERS, PATTERN, PATTERN_ROOM, RECORD, Load, Op, Record, unpack
 from .shape import WORD, WORD_PIXELS
 
-__all__ = ["PARAMETER_ROOM", "PATTERN_ROOM", "program", "run"]
+__all__ = ["program", "run"]
 
-PATTERN_ROOM = 64
-PARAMETER_ROOM = 1024
 _BYTES = WORD // 8
 _GARBAGE = 0x5a5a  # pixels beyond a raster, which masks are for
 _OUTSIDE = -1 << 31  # what pooling sees beyond the map

@@ -1,7 +1,6 @@
 """What will be built where layers run one after another, and what is predicted of it."""
 
 import json
-from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -86,11 +85,6 @@ class ArrayPlan:
     def bottleneck(self):
         """The layer that takes longest."""
         return max(self.timing.layers, key=lambda layer: layer.clocks)
-
-    @property
-    def waits(self):
-        """Clocks of a frame in which the array has nothing to do, by reason, the worst first."""
-        return Counter(self.timing.waits).most_common()
 
     @property
     def cycles(self):

@@ -3,8 +3,11 @@
 import enum
 from dataclasses import dataclass
 
-__all__ = ["HEAD", "LAYOUTS", "PARAMETERS", "PATTERN", "RECORD", "Load", "Op", "Record", "pack", "unpack"]
+__all__ = ["HEAD", "LAYOUTS", "PARAMETERS", "PARAMETER_ROOM", "PATTERN", "PATTERN_ROOM", "RECORD", "Load", "Op",
+           "Record", "pack", "unpack"]
 
+PATTERN_ROOM = 64  # patterns that each chain holds
+PARAMETER_ROOM = 1024  # channels whose parameters the drain holds
 RECORD = 256  # bits of a record: two words of the memory's bus
 
 

@@ -5,7 +5,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...svpe.records import Load, Op
+from ...svpe.records import PATTERN_ROOM, Load, Op
 from ...svpe.shape import WORD
 from ..fifo import Fifo
 from ..frames import Beat
@@ -13,7 +13,7 @@ from ..units import add_unit
 from .dma import Command
 from .parameters import ParametersWrite
 from .records import layout
-from .rows import PATTERNS, Write
+from .rows import Write
 
 __all__ = ["LoadUnit"]
 
@@ -46,7 +46,7 @@ class LoadUnit(wiring.Component):
         What was read; ``last`` is that of its command.
     pixels : Out(Write(chain_words, chains))
         To the buffers of the chains.
-    patterns : Out(Write(PATTERNS, chains))
+    patterns : Out(Write(PATTERN_ROOM, chains))
         To their patterns.
     parameters : Out(ParametersWrite())
         To those of the output channels.
@@ -62,7 +62,7 @@ class LoadUnit(wiring.Component):
             "command": Out(stream.Signature(Command())),
             "i": In(stream.Signature(Beat(WORD))),
             "pixels": Out(Write(self.words, self.chains)),
-            "patterns": Out(Write(PATTERNS, self.chains)),
+            "patterns": Out(Write(PATTERN_ROOM, self.chains)),
             "parameters": Out(ParametersWrite()),
             "done": Out(1),
         })

@@ -4,13 +4,12 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...svpe.records import PARAMETERS
+from ...svpe.records import PARAMETER_ROOM, PARAMETERS
 from ...svpe.shape import WORD
 from ..memory import Ram
 
-__all__ = ["DEPTH", "FACTOR_BITS", "Entry", "Parameters", "ParametersWrite"]
+__all__ = ["FACTOR_BITS", "Entry", "Parameters", "ParametersWrite"]
 
-DEPTH = 1024
 FACTOR_BITS = 27  # signed: a port of a DSP block
 
 
@@ -25,7 +24,7 @@ class ParametersWrite(wiring.Signature):
     """One entry to be written, as :data:`gen.svpe.records.PARAMETERS` has it; seen from the one who writes."""
 
     def __init__(self):
-        super().__init__({"en": Out(1), "index": Out(range(DEPTH)), "data": Out(WORD)})
+        super().__init__({"en": Out(1), "index": Out(range(PARAMETER_ROOM)), "data": Out(WORD)})
 
 
 class Parameters(wiring.Component):
@@ -41,7 +40,7 @@ class Parameters(wiring.Component):
     write : In(ParametersWrite())
     wanted : In(1)
         There is a group, for whose first lane ``index`` is.
-    index : In(range(DEPTH))
+    index : In(range(PARAMETER_ROOM))
     plain : In(1)
         Its sums stay as they are: factor 1, addend 0, shift 0.
     loaded : Out(1)
@@ -60,7 +59,7 @@ class Parameters(wiring.Component):
         self.unit_name = "parameters"
         super().__init__({
             "write": In(ParametersWrite()),
-            "wanted": In(1), "index": In(range(DEPTH)), "plain": In(1), "loaded": Out(1), "start": In(1),
+            "wanted": In(1), "index": In(range(PARAMETER_ROOM)), "plain": In(1), "loaded": Out(1), "start": In(1),
             "taken": In(1), "entry": Out(Entry()), "load": Out(drains)})
 
     def elaborate(self, platform):
@@ -68,7 +67,7 @@ class Parameters(wiring.Component):
 
         layout, entry = data.StructLayout(dict(PARAMETERS)), Entry()
         given = layout(self.write.data[:layout.size])
-        m.submodules.entries = entries = Ram(entry.size, DEPTH, "entries")
+        m.submodules.entries = entries = Ram(entry.size, PARAMETER_ROOM, "entries")
         fields = (given[name][:Shape.cast(shape).width] for name, shape in entry.members.items())
         lane = Signal(range(self.drains))
         fetching, waiting = Signal(), Signal()  # waiting: what is in the lanes has yet to be taken

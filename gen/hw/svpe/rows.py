@@ -5,17 +5,16 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...svpe.records import PATTERN
+from ...svpe.records import PATTERN, PATTERN_ROOM
 from ...svpe.shape import WORD, WORD_PIXELS
 from ..counters import select
 from ..memory import Queue, Ram
 from .later import later
 from .token import Token
 
-__all__ = ["LATENCY", "PATTERNS", "RowChain", "Write"]
+__all__ = ["LATENCY", "RowChain", "Write"]
 
 LATENCY = 5  # clocks from a slot's token to its pixel for cell 0
-PATTERNS = 64  # of each chain
 
 
 class Write(wiring.Signature):
@@ -57,7 +56,7 @@ class RowChain(wiring.Component):
         The next clock's pixel is the first of a pass, for each cell.
     write : In(Write(chain_words))
         To the buffer, eight pixels at a time.
-    config : In(Write(PATTERNS))
+    config : In(Write(PATTERN_ROOM))
         To the patterns: see `gen.svpe.records.PATTERN`.
 
     Raises
@@ -77,7 +76,7 @@ class RowChain(wiring.Component):
             "x": Out(self.taps * self.pixel_bits),
             "swap": Out(self.taps),
             "write": In(Write(self.words)),
-            "config": In(Write(PATTERNS)),
+            "config": In(Write(PATTERN_ROOM)),
         })
 
     def elaborate(self, platform):
@@ -102,7 +101,7 @@ class RowChain(wiring.Component):
     def _pattern(self, m):
         """Pattern of the pass at hand, and the address of its first pixel: those of the token a clock before."""
         fields = data.StructLayout(dict(PATTERN))
-        m.submodules.patterns = patterns = Queue(fields.size, PATTERNS, "patterns")
+        m.submodules.patterns = patterns = Queue(fields.size, PATTERN_ROOM, "patterns")
         pattern = Signal(fields, reset_less=True)
         origin = Signal(range(self.words * WORD_PIXELS), reset_less=True)
         chosen = data.View(fields, patterns.read.data)

@@ -5,9 +5,8 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...svpe.records import LAYOUTS, Op
+from ...svpe.records import LAYOUTS, PARAMETER_ROOM, Op
 from ...svpe.shape import WORD
-from .parameters import DEPTH
 from .rescaler import Mode
 
 __all__ = ["BLOCKS", "BLOCK_WORDS", "Block", "Step", "Windows"]
@@ -82,7 +81,7 @@ class Windows(wiring.Component):
         self.unit_name = "windows"
         super().__init__({
             "i": In(stream.Signature(data.StructLayout(dict(LAYOUTS[Op.DRAIN])))),
-            "wanted": Out(1), "index": Out(range(DEPTH)), "plain": Out(1), "loaded": In(1), "start": Out(1),
+            "wanted": Out(1), "index": Out(range(PARAMETER_ROOM)), "plain": Out(1), "loaded": In(1), "start": Out(1),
             "address": Out(range(shape.out_depth)), "group": Out(range(max(2, shape.lanes // shape.drains))),
             "step": Out(Step()), "block": Out(Block(shape.drains)), "sent": In(1)})
 
