@@ -8,32 +8,26 @@ coefficients that :mod:`gen.calibrate` has fitted to Yosys.
 
 from functools import cache
 from itertools import combinations
-from math import ceil, expm1, lcm, log1p
+from math import ceil, lcm
 
 import numpy as np
 
 from .bits import Powers, Values
 from .buffers import least_rows
 from .hw.lanes import MultiplyLane, ShiftLane, SignLane, lane_for
-from .hw.memory import in_blocks
 from .hw.popcount import XnorLane
 from .hw.rescale import Rescale as RescaleUnit
 from .hw.threshold import Threshold as ThresholdUnit
 from .hw.threshold import in_totals
+from .memory_cost import blocks, distinct_columns, in_blocks, mux, ram, rom
 from .network import Add, Concat, Conv, Lookup, Pool, Rescale, Threshold, TopK
 from .resources import Resources
 
 __all__ = ["converters", "cost", "fifo", "fork", "ram", "shell", "units"]
 
-# (width, depth, RAMB36) of the shapes that a block memory has
-SHAPES = tuple((width, depth, size) for size, shapes in (
-    (1, ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))),
-    (0.5, ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)))) for width, depth in shapes)
 DSP_BITS = 9  # narrower products are made of LUTs
 SIGN = 0.55  # LUTs per input bit of a sign lane, up to the adder tree
 FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
-MULTIPLEXER = 1 / 514  # what Yosys counts for an input of one bit, in RAMB36
-DEEP = 1.4  # LUTs per 64 bits of a deep memory
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
 CONTROL = {
@@ -54,62 +48,6 @@ _least_rows = cache(least_rows)
 def _bits(states):
     """Bits of a counter."""
     return (states - 1).bit_length()
-
-
-def _mux(inputs):
-    """LUTs a bit of a multiplexer: one takes in four inputs, and each further one three more."""
-    return ceil((inputs - 1) / 3)
-
-
-@cache
-def _blocks(width, depth):
-    """Block memories in columns of one shape, and one of another for the bits that are left over."""
-    def options():
-        for wide, deep, size in SHAPES:
-            columns, rest = divmod(width, wide)
-            parts = ceil(depth / deep)
-            blocks = columns * parts * size + min(
-                (ceil(depth / d) * s for w, d, s in SHAPES if w >= rest), default=0) * bool(rest)
-            yield blocks + MULTIPLEXER * width * (parts - 1), blocks, parts
-
-    _, blocks, parts = min(options())
-    return Resources(lut=width * _mux(parts), bram=blocks)
-
-
-def _distinct(words, bits):
-    """Columns of a memory's contents that differ: the others are there only once, or constant.
-
-    ``words``: (depth, items) codes of ``bits`` bits.
-    """
-    columns = (words[:, :, None] >> np.arange(bits) & 1).reshape(len(words), -1).astype(np.uint8)
-    packed = np.packbits(columns[:, columns.min(0) < columns.max(0)], axis=0)
-    return len({column.tobytes() for column in packed.T})
-
-
-def _rom(width, depth, distinct=None):
-    """Memory with fixed contents and a registered output; ``distinct`` of its columns differ.
-
-    Where contents are not known they are taken to be random: in a shallow memory many columns are the same.
-    """
-    if in_blocks(width, depth):
-        return _blocks(width, depth)
-    if distinct is None:
-        functions = 2.0 ** min(depth, 64)
-        distinct = -functions * expm1(width * log1p(-1 / functions)) if depth > 1 else 0
-    parts = ceil(depth / 64)  # up to four are joined by the multiplexers of a slice
-    return Resources(lut=distinct * (parts if parts <= 4 else DEEP * parts) * (depth > 2), ff=distinct)
-
-
-def ram(width, depth, registered=True):
-    """Memory with a write and a read port: 14 bits by 32 words, or 7 by 64, in eight LUTs."""
-    if registered and in_blocks(width, depth):
-        return _blocks(width, depth)
-    # Yosys counts two for a bit of memory, half for one of a multiplexer.
-    options = ((16 / bits * width * parts + width * (parts - 1) / 2 + parts / 2, ceil(width / bits), parts)
-               for bits, words in ((14, 32), (7, 64)) for parts in [ceil(depth / words)])
-    _, wide, parts = min(options)
-    decoder = parts * ceil(parts / 16) * (parts > 1)
-    return Resources(lut=8 * wide * parts + width * _mux(parts) + decoder, ff=width * registered)
 
 
 def _tree(terms, bits):
@@ -195,7 +133,7 @@ def _window(layer, folding, repeat, flagged, rows):
     counters = (width, height, groups, repeat, layer.output.width // pixels, layer.output.height, groups,
                 image.width, banks)
     return (ram(word, depth) * len(read)
-            + Resources(lut=word * sum(map(_mux, inputs)), ff=pixels * (word + flagged))
+            + Resources(lut=word * sum(map(mux, inputs)), ff=pixels * (word + flagged))
             + _control("window", 1, sum(map(_bits, counters)), _bits(rows + 1), _bits(depth) * (height > 1),
                        _bits(depth) * (layer.output.height > 1), _bits(depth) * moving,
                        padded * (_bits(image.height) + _bits(image.width)), padded * pixels, len(read)))
@@ -213,13 +151,13 @@ def _matrix(layer, folding):
     total, flagged = lane.total(layer).bits, "pad" in lane.signature.members
     folds, beats = len(layer.weights) // pe, layer.fan_in // simd
     depth = queue_depth(folds, beats, pixels, lane.latency + 4)
-    weights = _rom(pe * simd * layer.weight_values.bits, folds * beats)
+    weights = rom(pe * simd * layer.weight_values.bits, folds * beats)
     counters = (beats, folds, folds, pixels, folds * beats, depth, depth, depth, depth)
     return ((cost + Resources(lut=total, ff=total)) * (pe * pixels)
             + weights + Resources(ff=pe * simd * layer.weight_values.bits)
             + Resources(ff=2 * pixels * (simd * layer.input.values.bits + flagged) + 3 * (lane.latency + 2))
             + ram(pixels * pe * total, depth, registered=False)
-            + Resources(lut=pe * total * _mux(pixels), ff=pe * total)
+            + Resources(lut=pe * total * mux(pixels), ff=pe * total)
             + _control("matrix", 1, sum(map(_bits, counters))))
 
 
@@ -231,7 +169,7 @@ def _threshold_memories(layer, lanes, conv, gain):
         lane = lane_for(conv, gain)  # all lanes of the same gain count alike
         thresholds, source = in_totals(thresholds, lane, conv.weights), lane.total(conv)
     unit = ThresholdUnit(thresholds, layer.flip, source=source, values=layer.values, lanes=lanes, file="")
-    roms = [_rom(len(words[0]) * bits, len(words), _distinct(words, bits))
+    roms = [rom(len(words[0]) * bits, len(words), distinct_columns(words, bits))
             for stage in range(unit.stages) for words, bits in unit.tables(stage)]
     return sum(roms, Resources())
 
@@ -263,7 +201,7 @@ def _rescale(layer, lanes, conv=None, gain=1):
         each += Resources(lut=(dsps - 1) * wide / 2)
     elif len(words) > 4:  # Yosys lets the DSP add
         each += Resources(lut=-wide, ff=-unit.addends.bits)
-    table = _rom(lanes * unit.item_bits, len(words), _distinct(words, unit.item_bits))
+    table = rom(lanes * unit.item_bits, len(words), distinct_columns(words, unit.item_bits))
     return table + each * lanes + _control("threshold", 1, 0)
 
 
@@ -276,7 +214,7 @@ def _offset(layer, lane, pe):
         added = out - (_bits(int(offsets[0] & -offsets[0]) + 1) - 1)
         return registers + Resources(lut=1 + pe * added * (added <= 3), ff=2)
     bits, words = int(offsets.max()).bit_length(), offsets.reshape(-1, pe)
-    table = _rom(pe * bits, len(words), _distinct(words, bits))
+    table = rom(pe * bits, len(words), distinct_columns(words, bits))
     return registers + table + _control("offset", 1, pe * bits)
 
 
@@ -312,7 +250,7 @@ def _table(layer):
 
 def _lookup(layer, simd):
     bits, folds = layer.values.bits, layer.input.channels // simd if len(layer.table) > 1 else 1
-    table = _blocks(bits, 256 * folds) if in_blocks(bits, 256 * folds) else Resources(
+    table = blocks(bits, 256 * folds) if in_blocks(bits, 256 * folds) else Resources(
         lut=_table(layer) * folds, ff=bits)
     return table * simd + _control("lookup", 1)
 
@@ -337,7 +275,7 @@ def converters(bits, given, taken):
         units["buffer"] = Resources(lut=2, ff=joined * bits + 1)
     if joined > taken:
         parts = joined // taken
-        units["split"] = Resources(lut=taken * bits * _mux(parts) + _bits(parts), ff=_bits(parts))
+        units["split"] = Resources(lut=taken * bits * mux(parts) + _bits(parts), ff=_bits(parts))
     return units
 
 
@@ -360,7 +298,7 @@ def _add(layer, lanes):
 def _concat(layer, lanes):
     bits, branches = layer.output.values.bits, len(layer.branches)
     counter = _bits(layer.output.channels // lanes)
-    return Resources(lut=lanes * bits * _mux(branches) + 3 * branches + counter, ff=lanes * bits + 1 + counter)
+    return Resources(lut=lanes * bits * mux(branches) + 3 * branches + counter, ff=lanes * bits + 1 + counter)
 
 
 def _after(layer, threshold, lane, pe):

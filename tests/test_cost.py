@@ -98,9 +98,3 @@ def test_more_parallel_costs_more():
     (4, 4, []), (4, 8, ["gather"]), (8, 4, ["split"]), (4, 6, ["gather", "buffer", "split"])])
 def test_converters(given, taken, names):
     assert list(cost.converters(8, given, taken)) == names
-
-
-def test_block_memories():
-    assert cost._rom(36, 512).bram == 0.5
-    assert cost._rom(72, 1024).bram == 2
-    assert cost._rom(36, 64).bram == 0

@@ -9,14 +9,11 @@ import pathlib
 from amaranth import ClockSignal
 from amaranth.lib import memory
 
+from ..memory_cost import in_blocks
+
 __all__ = ["Queue", "Ram", "Rom", "in_blocks"]
 
 _TEMPLATES = pathlib.Path(__file__).parent / "verilog"
-
-
-def in_blocks(width, depth):
-    """Whether a memory goes to block RAM: it is deeper than a LUT6, and would take more than a few dozen LUTs."""
-    return depth > 64 and width * depth > 4096
 
 
 class _Memory(memory.Memory):
