@@ -28,7 +28,7 @@ from .errors import reported
 from .hw.svpe.dsp import MODEL
 from .resources import Resources
 
-__all__ = ["Netlist", "compare", "measure", "synthesise"]
+__all__ = ["Netlist", "compare", "mapped", "measure", "synthesise"]
 
 BATCH = 8  # modules that one process gets: reading the cell library takes seconds
 
@@ -91,42 +91,68 @@ def _size(module):
     return module.cells_size() + sum(memory.width * memory.size for memory in module.memories.values())
 
 
-def _batch(names, log):
-    """Leave the cells of the modules ``names`` in the file ``log``; an error, which is there then, ends the process."""
+def _counts(_names):
+    """Command that prints, as JSON, how many cells of each kind each module has."""
+    return "stat -json"
+
+
+def _netlists(names):
+    """Command that prints the modules ``names`` as JSON."""
+    return f"json {' '.join(names)}"
+
+
+def _batch(names, log, describe):
+    """Leave in the file ``log`` what ``describe`` prints of the modules ``names``; an error, if any, ends the process.
+
+    The file then holds the error.
+    """
     identifier = libyosys.IdString
     top = _design.addModule(identifier("\\batch"))
     for number, name in enumerate(names):
         top.addCell(identifier(f"\\unit{number}"), identifier(name)).set_bool_attribute(identifier("\\keep"), True)
     _run(_design, f"select -set kept batch {' '.join(names)}", "blackbox @kept %n",
          f"synth_xilinx -family xcup -top batch -noiopad -noclkbuf {_options}", "select -assert-none t:LDCE t:LDPE",
-         "check -assert", "stat -json", log=log)
+         "check -assert", describe(names), log=log)
 
 
-def _cells(batches):
-    """Cells of the modules of all ``batches``, each in a process of its own, forked with what has been read."""
-    fork, cells, waiting, running = multiprocessing.get_context("fork"), {}, list(enumerate(batches)), {}
+def _described(modules, describe):
+    """What ``describe`` prints of each of ``modules``, by name.
+
+    Batches of them are synthesised, each in a process of its own, forked with what has been read.
+    """
+    names = [module.name.str() for module in sorted(modules, key=_size, reverse=True)]
+    count = -(-len(names) // BATCH)
+    fork, found, waiting, running = multiprocessing.get_context("fork"), {}, list(range(count)), {}
     with TemporaryDirectory() as folder:
         try:
             while waiting or running:
                 while waiting and len(running) < os.cpu_count():
-                    number, names = waiting.pop(0)
+                    number = waiting.pop(0)
                     log = Path(folder, str(number))
-                    process = fork.Process(target=_batch, args=(names, log))
+                    process = fork.Process(target=_batch, args=(names[number::count], log, describe))
                     process.start()
-                    running[process.sentinel] = process, names, log
+                    running[process.sentinel] = process, log
                 for ended in wait(running):
-                    process, names, log = running.pop(ended)
+                    process, log = running.pop(ended)
                     process.join()
                     text = log.read_text() if log.exists() else ""
                     if process.exitcode:
                         raise RuntimeError("Yosys: " + "\n".join(text.splitlines()[-5:]))
-                    modules = json.loads(text)["modules"]
-                    cells |= {name.removeprefix("\\"): modules[name]["num_cells_by_type"] for name in names}
+                    found |= {name.removeprefix("\\"): one for name, one in json.loads(text)["modules"].items()}
         finally:
-            for process, *_ in running.values():
+            for process, _ in running.values():
                 process.kill()
                 process.join()
-    return cells
+    return {module.name.unescape(): found[module.name.unescape()] for module in modules}
+
+
+def _read(folder, top, dsp):
+    """The modules of the Verilog files in ``folder`` that ``top`` needs, itself included."""
+    global _design, _options  # processes are forked with it: a design cannot be sent to them
+    _design, _options = libyosys.Design(), "" if dsp else "-nodsp"
+    with contextlib.chdir(folder):  # where the memories' contents are
+        _run(_design, f"read_verilog -lib {MODEL}", "read_verilog -defer *.v", f"hierarchy -check -top {top}", *STYLES)
+    return [module for module in _design.modules_.values() if not module.get_blackbox_attribute()]
 
 
 def synthesise(folder, top, dsp=True):
@@ -139,17 +165,16 @@ def synthesise(folder, top, dsp=True):
     RuntimeError
         Yosys does not accept a module: an error, a latch, a loop, an undriven net.
     """
-    global _design, _options  # processes are forked with it: a design cannot be sent to them
-    _design, _options = libyosys.Design(), "" if dsp else "-nodsp"
-    with contextlib.chdir(folder):  # where the memories' contents are
-        _run(_design, f"read_verilog -lib {MODEL}", "read_verilog -defer *.v", f"hierarchy -check -top {top}", *STYLES)
-    modules = [module for module in _design.modules_.values() if not module.get_blackbox_attribute()]
-    modules.sort(key=_size, reverse=True)
+    modules = _read(folder, top, dsp)
     instances = {module.name.unescape(): {name.unescape(): cell.type.unescape()
                                           for name, cell in module.cells_.items()} for module in modules}
-    names = [module.name.str() for module in modules]
-    count = -(-len(names) // BATCH)
-    return Netlist(_cells([names[k::count] for k in range(count)]), instances)
+    cells = {name: found["num_cells_by_type"] for name, found in _described(modules, _counts).items()}
+    return Netlist(cells, instances)
+
+
+def mapped(folder, top, dsp=True):
+    """What the modules of :func:`synthesise` are mapped to: for each, by name, what Yosys' ``write_json`` writes."""
+    return _described(_read(folder, top, dsp), _netlists)
 
 
 def measure(units, dsp=True):
