@@ -16,27 +16,28 @@ class Reduce(wiring.Component):
     Parameters
     ----------
     layer : gen.network.Pool
-    simd : int
-        Channels in a payload.
+    simd, pixels : int
+        Channels and neighbouring positions in a payload.
     flagged : bool
         Whether the window flags padding (which then adds nothing to a sum).
 
     Members
     -------
-    i : In(stream.Signature(simd * bits + flagged))
-        Taps as :class:`gen.hw.window.Window` gives them.
-    o : Out(stream.Signature(simd * output bits))
+    i : In(stream.Signature(pixels * (simd * bits + flagged)))
+        Taps as :class:`gen.hw.window.Window` gives them one column at a time, a flag a position.
+    o : Out(stream.Signature(pixels * simd * output bits))
+        Position 0 in the low bits.
     """
 
-    def __init__(self, layer, *, simd, flagged=False):
-        self.layer, self.simd, self.flagged = layer, simd, flagged
+    def __init__(self, layer, *, simd, pixels=1, flagged=False):
+        self.layer, self.simd, self.pixels, self.flagged = layer, simd, pixels, flagged
         self.source, self.values = layer.input.values, layer.output.values
         self.taps = layer.kernel[0] * layer.kernel[1]
-        self.unit_name = (f"{layer.kind}_pool_{self.taps}_{simd}x{self.source.label}_{self.values.label}"
+        self.unit_name = (f"{layer.kind}_pool_{self.taps}_{pixels}x{simd}x{self.source.label}_{self.values.label}"
                           + "_flag" * flagged)
         super().__init__({
-            "i": In(stream.Signature(simd * self.source.bits + flagged)),
-            "o": Out(stream.Signature(simd * self.values.bits)),
+            "i": In(stream.Signature(pixels * (simd * self.source.bits + flagged))),
+            "o": Out(stream.Signature(pixels * simd * self.values.bits)),
         })
 
     def _decoded(self, word):
@@ -59,10 +60,11 @@ class Reduce(wiring.Component):
             m.d.sync += self.o.valid.eq(1)
         result = Signal.like(self.o.payload, name="result", reset_less=True)
         m.d.comb += self.o.payload.eq(result)
-        for k in range(self.simd):
+        flags = self.i.payload[-self.pixels:]
+        for k in range(self.pixels * self.simd):
             value = self._decoded(self.i.payload.word_select(k, self.source.bits))
             if self.flagged:
-                value = Mux(self.i.payload[-1], 0, value)
+                value = Mux(flags[k // self.simd], 0, value)
             best = Signal(Shape(self.values.bits, self.values.signed), name=f"best{k}", reset_less=True)
             merged = Signal.like(best, name=f"merged{k}")
             m.d.comb += merged.eq(Mux(tap == 0, value, self._merged(best, value)))

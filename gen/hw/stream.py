@@ -28,14 +28,14 @@ def wrapping(counter, count):
 
 
 class Gather(wiring.Component):
-    """Join ``parts`` payloads of ``width`` bits into one, the first in the low bits."""
+    """Join ``parts`` payloads into one, ``width`` bits of each of ``pixels`` positions, the first in the low bits."""
 
-    def __init__(self, width, parts):
-        self.width, self.parts = width, parts
-        self.unit_name = f"gather_{width}x{parts}"
+    def __init__(self, width, parts, pixels=1):
+        self.width, self.parts, self.pixels = width, parts, pixels
+        self.unit_name = f"gather_{width}x{parts}" + f"x{pixels}" * (pixels > 1)
         super().__init__({
-            "i": In(stream.Signature(width)),
-            "o": Out(stream.Signature(width * parts)),
+            "i": In(stream.Signature(pixels * width)),
+            "o": Out(stream.Signature(pixels * width * parts)),
         })
 
     def elaborate(self, platform):
@@ -44,6 +44,8 @@ class Gather(wiring.Component):
         index = Signal(range(self.parts))
         last, following = wrapping(index, self.parts)
         joined = Signal.like(self.o.payload, name="joined", reset_less=True)
+        shifted = [Cat(joined.word_select(p, self.width * self.parts), self.i.payload.word_select(p, self.width))
+                   for p in range(self.pixels)]
         m.d.comb += [self.i.ready.eq(~self.o.valid | self.o.ready), self.o.payload.eq(joined)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
@@ -51,21 +53,21 @@ class Gather(wiring.Component):
             m.d.sync += [
                 index.eq(following),
                 self.o.valid.eq(last),
-                joined.eq(Cat(joined, self.i.payload)[self.width:]),
+                joined.eq(Cat(*(position[self.width:] for position in shifted))),
             ]
 
         return m
 
 
 class Split(wiring.Component):
-    """Cut each payload into ``parts`` payloads of ``width`` bits, low bits first. Holds nothing itself."""
+    """Cut a payload into ``parts``, ``width`` bits of each of ``pixels`` positions, low bits first. Holds nothing."""
 
-    def __init__(self, width, parts):
-        self.width, self.parts = width, parts
-        self.unit_name = f"split_{width}x{parts}"
+    def __init__(self, width, parts, pixels=1):
+        self.width, self.parts, self.pixels = width, parts, pixels
+        self.unit_name = f"split_{width}x{parts}" + f"x{pixels}" * (pixels > 1)
         super().__init__({
-            "i": In(stream.Signature(width * parts)),
-            "o": Out(stream.Signature(width)),
+            "i": In(stream.Signature(pixels * width * parts)),
+            "o": Out(stream.Signature(pixels * width)),
         })
 
     def elaborate(self, platform):
@@ -73,7 +75,8 @@ class Split(wiring.Component):
 
         index = Signal(range(self.parts))
         last, following = wrapping(index, self.parts)
-        words = [self.i.payload.word_select(k, self.width) for k in range(self.parts)]
+        words = [Cat(*(self.i.payload.word_select(p * self.parts + k, self.width) for p in range(self.pixels)))
+                 for k in range(self.parts)]
         m.d.comb += [
             self.o.payload.eq(select(words, index)),
             self.o.valid.eq(self.i.valid),
@@ -128,14 +131,17 @@ class Recode(wiring.Component):
         return m
 
 
-def convert(width, given, taken):
-    """Units that turn a stream of ``given`` items a payload into one of ``taken``, ``width`` bits an item."""
+def convert(width, given, taken, pixels=1):
+    """Units that turn a stream of ``given`` items a payload into one of ``taken``, ``width`` bits an item.
+
+    A payload has so many items of each of ``pixels`` positions.
+    """
     joined = math.lcm(given, taken)
     units = []
     if joined > given:
-        units.append(Gather(given * width, joined // given))
+        units.append(Gather(given * width, joined // given, pixels))
     if joined > max(given, taken):
-        units.append(Buffer(joined * width))
+        units.append(Buffer(joined * width * pixels))
     if joined > taken:
-        units.append(Split(taken * width, joined // taken))
+        units.append(Split(taken * width, joined // taken, pixels))
     return units
