@@ -1,23 +1,39 @@
-"""A DSP block of AMD's UltraScale devices as the array uses it: a product, and three that are added."""
+"""A DSP block of AMD's UltraScale devices; and as the array uses it: a product, and three that are added."""
 
 import pathlib
 
 from amaranth import *
 
-__all__ = ["MODEL", "Dsp"]
+__all__ = ["MODEL", "W_C", "W_RND", "XY_M", "Z_C", "Z_P", "Z_PCIN", "Z_ZERO", "Dsp", "primitive"]
 
 # Verilog of the primitive, for simulators; synthesis knows it.
 MODEL = pathlib.Path(__file__).parents[1] / "verilog" / "DSP48E2.v"
 
 # OPMODE says what the four operands of the adder are (UG579, tables 2-3 to 2-6).
-_W_C = 0b11 << 7  # bits 8:7, W: 00 is 0, 01 P, 10 RND, 11 C
-_Z_ZERO, _Z_PCIN = 0b000 << 4, 0b001 << 4  # bits 6:4, Z: 000 is 0, 001 PCIN; others P, C, and what is shifted by 17
-_XY_M = 0b01 << 2 | 0b01  # bits 3:2, Y, and 1:0, X: 01 is M; the two take a half of the product each
+W_RND, W_C = 0b10 << 7, 0b11 << 7  # bits 8:7, W: 00 is 0, 01 P, 10 RND, 11 C
+Z_ZERO, Z_PCIN, Z_P, Z_C = (code << 4 for code in range(4))  # bits 6:4, Z: others are what is shifted by 17
+XY_M = 0b01 << 2 | 0b01  # bits 3:2, Y, and 1:0, X: 01 is M; the two take a half of the product each
 
-_TIED = {"D": 27, "ACIN": 30, "BCIN": 18, "CARRYIN": 1, "CARRYCASCIN": 1, "MULTSIGNIN": 1, "INMODE": 5,
-         "CARRYINSEL": 3, "CEA1": 1, "CED": 1, "CEAD": 1, "CECTRL": 1, "CEINMODE": 1, "CECARRYIN": 1, "RSTA": 1,
-         "RSTB": 1, "RSTC": 1, "RSTD": 1, "RSTM": 1, "RSTP": 1, "RSTALUMODE": 1, "RSTCTRL": 1, "RSTINMODE": 1,
-         "RSTALLCARRYIN": 1}  # fmt: skip
+_VECTORS = {"A": 30, "B": 18, "C": 48, "D": 27, "PCIN": 48, "ACIN": 30, "BCIN": 18, "OPMODE": 9, "ALUMODE": 4,
+            "INMODE": 5, "CARRYINSEL": 3}  # fmt: skip
+_BITS = ("CARRYIN", "CARRYCASCIN", "MULTSIGNIN",
+         *(f"CE{name}" for name in ("A1", "A2", "B1", "B2", "C", "D", "AD", "M", "P", "ALUMODE", "CTRL", "INMODE",
+                                    "CARRYIN")),
+         *(f"RST{name}" for name in ("A", "B", "C", "D", "M", "P", "ALUMODE", "CTRL", "INMODE", "ALLCARRYIN")))
+_INPUTS = _VECTORS | dict.fromkeys(_BITS, 1)
+_ATTRIBUTES = {
+    "USE_MULT": "MULTIPLY", "USE_SIMD": "ONE48", "BMULTSEL": "B", "A_INPUT": "DIRECT", "B_INPUT": "DIRECT", "AREG": 1,
+    "ACASCREG": 1, "BREG": 2, "BCASCREG": 2, "CREG": 1, "MREG": 1, "PREG": 1, "ALUMODEREG": 1, "INMODEREG": 0,
+    "CARRYINREG": 0, "CARRYINSELREG": 0}
+
+
+def primitive(attributes, inputs, outputs):
+    """Instance of a DSP48E2 that multiplies, with 48 bits and registers all the way; inputs not given are 0."""
+    inputs = {name: Const(0, width) for name, width in _INPUTS.items()} | {"CLK": ClockSignal()} | inputs
+    outputs = {"PCOUT": Signal(48, name="unused")} | outputs
+    return Instance("DSP48E2", **{f"p_{name}": value for name, value in (_ATTRIBUTES | attributes).items()},
+                    **{f"i_{name}": value for name, value in inputs.items()},
+                    **{f"o_{name}": value for name, value in outputs.items()})
 
 
 class Dsp(Elaboratable):
@@ -59,7 +75,7 @@ class Dsp(Elaboratable):
 
     def elaborate(self, platform):
         if hasattr(platform, "instance"):
-            return Instance("DSP48E2", **self.connections())
+            return self.primitive()
         m = Module()
 
         x, following, factor, product, addend, subtract, total = (
@@ -77,19 +93,12 @@ class Dsp(Elaboratable):
 
         return m
 
-    def connections(self):
-        """Attributes and ports of the primitive."""
-        attributes = {
-            "USE_MULT": "MULTIPLY", "USE_SIMD": "ONE48", "AMULTSEL": "A", "BMULTSEL": "B", "A_INPUT": "DIRECT",
-            "B_INPUT": "DIRECT", "AREG": 1, "ACASCREG": 1, "BREG": 2, "BCASCREG": 2, "CREG": 1, "MREG": 1, "PREG": 1,
-            "ALUMODEREG": 1, "OPMODEREG": 0, "INMODEREG": 0, "CARRYINREG": 0, "CARRYINSELREG": 0}
-        inputs = {name: Const(0, width) for name, width in _TIED.items()} | {
-            "CLK": ClockSignal(), "A": Cat(self.x, self.x[-1].replicate(3)), "B": self.factor, "C": self.addend,
+    def primitive(self):
+        """The block itself."""
+        return primitive({"AMULTSEL": "A", "OPMODEREG": 0}, {
+            "A": Cat(self.x, self.x[-1].replicate(3)), "B": self.factor, "C": self.addend,
             "PCIN": Const(0, 48) if self.head else self.above,
-            "OPMODE": Const(_W_C | (_Z_ZERO if self.head else _Z_PCIN) | _XY_M, 9),
+            "OPMODE": Const(W_C | (Z_ZERO if self.head else Z_PCIN) | XY_M, 9),
             "ALUMODE": Cat(self.negative, self.negative, Const(0, 2)),  # 0000: Z + W + X + Y, 0011: Z - (W + X + Y)
             "CEA2": Const(1), "CEB1": self.load, "CEB2": self.swap, "CEC": Const(1), "CEM": Const(1), "CEP": Const(1),
-            "CEALUMODE": self.settle}
-        return ({f"p_{name}": value for name, value in attributes.items()}
-                | {f"i_{name}": value for name, value in inputs.items()}
-                | {"o_P": self.total, "o_PCOUT": self.below})
+            "CEALUMODE": self.settle}, {"P": self.total, "PCOUT": self.below})
