@@ -146,10 +146,10 @@ def _described(modules, describe):
     return {module.name.unescape(): found[module.name.unescape()] for module in modules}
 
 
-def _read(folder, top, dsp):
-    """The modules of the Verilog files in ``folder`` that ``top`` needs, itself included."""
+def _read(folder, top, options):
+    """The modules of the Verilog files in ``folder`` that ``top`` needs, itself included; ``options`` map them."""
     global _design, _options  # processes are forked with it: a design cannot be sent to them
-    _design, _options = libyosys.Design(), "" if dsp else "-nodsp"
+    _design, _options = libyosys.Design(), options
     with contextlib.chdir(folder):  # where the memories' contents are
         _run(_design, f"read_verilog -lib {MODEL}", "read_verilog -defer *.v", f"hierarchy -check -top {top}", *STYLES)
     return [module for module in _design.modules_.values() if not module.get_blackbox_attribute()]
@@ -165,7 +165,7 @@ def synthesise(folder, top, dsp=True):
     RuntimeError
         Yosys does not accept a module: an error, a latch, a loop, an undriven net.
     """
-    modules = _read(folder, top, dsp)
+    modules = _read(folder, top, "" if dsp else "-nodsp")
     instances = {module.name.unescape(): {name.unescape(): cell.type.unescape()
                                           for name, cell in module.cells_.items()} for module in modules}
     cells = {name: found["num_cells_by_type"] for name, found in _described(modules, _counts).items()}
@@ -173,8 +173,11 @@ def synthesise(folder, top, dsp=True):
 
 
 def mapped(folder, top, dsp=True):
-    """What the modules of :func:`synthesise` are mapped to: for each, by name, what Yosys' ``write_json`` writes."""
-    return _described(_read(folder, top, dsp), _netlists)
+    """What the modules of :func:`synthesise` are mapped to: for each, by name, what Yosys' ``write_json`` writes.
+
+    Shift registers stay flip-flops: Vivado ends those that it makes of LUTs with one, Yosys does not.
+    """
+    return _described(_read(folder, top, "-nosrl" if dsp else "-nosrl -nodsp"), _netlists)
 
 
 def measure(units, dsp=True):
