@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["BIPOLAR", "BYTE", "Powers", "Values", "pack", "signed_digits"]
+__all__ = ["BIPOLAR", "BIT", "BYTE", "Powers", "Values", "pack", "signed_digits"]
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,7 @@ def signed_digits(values, count):
     return [*digits, rest]
 
 
+BIT = Values(0, 1)
 BIPOLAR = Values(-1, 1, 2)
 BYTE = Values(0, 255)
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from math import ceil, inf
 
-from .folding import beats, cycles, streams
+from .folding import Payload, beats, streams
 from .hw.lanes import lane_for
 from .network import Conv, Join, Pool, Rescale, Threshold, TopK
-from .stages import stages
 
 __all__ = ["Sizes", "least_rows", "schedule", "sizes"]
 
@@ -74,7 +73,7 @@ def sizes(network, foldings):
     Sizes
     """
     nodes = _nodes(network, foldings)
-    target = max(cycles(stage.layer, foldings[stage.name]) for stage in stages(network))
+    target = max(streams(network, foldings).cycles.values())
     if _pace(nodes) > _SLACK * target:
         _enlarge(nodes, target)
     joins = [node for node in nodes if node.queued]
@@ -150,27 +149,26 @@ class _Path:
 
 def _nodes(network, foldings):
     """The source, and all that holds pixels: windows with the least rows that they can work with, queues unlimited."""
-    found, lanes, _ = streams(network, foldings)
+    flow = streams(network, foldings)
     positions = network.input.positions
-    source = _Node("source", [beats(network.input, lanes[None]) / positions] * positions)
+    source = _Node("source", [beats(network.input, flow.given[None]) / positions] * positions)
     nodes, paths = [source], {None: _Path(source)}
-    for stage in found:
+    for stage in flow.stages:
         layer, folding = stage.layer, foldings[stage.name]
-        ways = [paths[source].then(beats(tensor, folding.simd), 0)
+        ways = [paths[source].then(beats(tensor, Payload(folding.simd, flow.given[source].pixels)), 0)
                 for source, tensor in zip(stage.sources, stage.inputs, strict=True)]
         if not isinstance(layer, Conv | Join | Pool | TopK):
-            paths[stage] = ways[0].then(0, _latency(layer))
+            paths[stage] = ways[0].then(0, _latency(stage))
             continue
-        node = _node(layer, folding, [len(way.node.work) for way in ways])
+        node = _node(stage, folding, flow.cycles[stage], [len(way.node.work) for way in ways])
         node.start = paths[stage.start].node
         for source, way, edge in zip(stage.sources, ways, _edges(layer, node, ways), strict=True):
-            if isinstance(layer, Join):
-                edge.spare = int(lanes[source] >= folding.simd)  # what is narrower gathers during another branch's turn
+            if isinstance(layer, Join):  # what is narrower gathers during another branch's turn
+                edge.spare = int(flow.given[source].channels >= folding.simd)
             node.inputs.append(edge)
             way.node.outputs.append(edge)
         nodes.append(node)
-        paths[stage] = _Path(node).then(beats(layer.output, lanes[stage]),
-                                        _latency(layer, folding, stage.threshold))
+        paths[stage] = _Path(node).then(beats(stage.output, flow.given[stage]), _latency(stage, folding))
     for node in nodes:
         if len(node.outputs) > 1 or not node.keeps:  # at most one payload waits between such a node and the next
             for edge in node.outputs:
@@ -178,30 +176,40 @@ def _nodes(network, foldings):
     return nodes
 
 
-def _latency(layer, folding=None, threshold=None):
-    """Cycles that a payload takes through the units of a layer, about."""
+def _latency(stage, folding=None):
+    """Cycles that a payload takes through the units of a stage, about."""
+    layer = stage.layer
     match layer:
         case Conv():
-            after = _latency(threshold) if threshold else 2
-            return _WINDOW + lane_for(layer, folding.simd).latency + _MATRIX + after
+            after = 0 if stage.binary else _requantised(stage.threshold)
+            return _WINDOW + lane_for(layer, folding.simd, folding.taps).latency + _MATRIX + after
         case Pool():
-            return _WINDOW + 1
+            return 2 if layer.block else _WINDOW + 1
+        case Join():
+            return 1
+        case _:
+            return _requantised(layer)
+
+
+def _requantised(layer):
+    """Cycles that totals take to become results."""
+    match layer:
         case Threshold():
             return (layer.values.levels - 1).bit_length() + 1
         case Rescale():
             return 4
-        case Join():
-            return 1
         case _:
             return 2
 
 
-def _node(layer, folding, counts):
-    """Node of a layer whose inputs have ``counts`` pixels a frame."""
+def _node(stage, folding, work, counts):
+    """Node of a stage that takes ``work`` cycles a frame, whose inputs have ``counts`` pixels a frame."""
+    layer = stage.layer
     if isinstance(layer, Join):
-        return _Node(layer.name, [cycles(layer, folding) / max(counts)] * max(counts), queued=True)
-    work, count = cycles(layer, folding), layer.output.positions
-    group = folding.pixels
+        return _Node(layer.name, [work / max(counts)] * max(counts), queued=True)
+    count, group = layer.output.positions, folding.pixels
+    if isinstance(layer, Pool) and layer.block:
+        return _Node(layer.name, [0] * count)
     return _Node(layer.name, ([work / count * group] + [0] * (group - 1)) * (count // group),
                  kept=group * max(1, 3 // (layer.output.channels // folding.pe)), keeps=isinstance(layer, Conv))
 
@@ -211,7 +219,9 @@ def _edges(layer, node, ways):
     tokens = len(node.work)
     for way in ways:
         count = len(way.node.work)
-        if isinstance(layer, Conv | Pool):
+        if isinstance(layer, Pool) and layer.block:
+            yield _block_edge(layer, way, count)
+        elif isinstance(layer, Conv | Pool):
             row = count // layer.input.height
             needs, releases = schedule(layer)
             before, width = [0, *accumulate(releases)], layer.output.width
@@ -224,6 +234,16 @@ def _edges(layer, node, ways):
             capacity = inf if isinstance(layer, Join) else count
             yield _Edge(count, [ceil((k + 1) * count / tokens) for k in range(tokens)],
                         [(k + 1) * count // tokens for k in range(tokens)], way.storing, way.latency, capacity)
+
+
+def _block_edge(layer, way, count):
+    """Pixels on their way to a pool without a window, which takes them in as they come, until a block is whole."""
+    (height, width), row = layer.kernel, count // layer.input.height
+    share = row / layer.input.width
+    last = [ceil(((y * height + height - 1) * layer.input.width + (x + 1) * width) * share)
+            for y in range(layer.output.height) for x in range(layer.output.width)]
+    last[-1] = count  # what is left over at the end goes with the last block
+    return _Edge(count, last, last, way.storing, way.latency, (height + 1) * row)
 
 
 def _run(nodes, period=0):

@@ -27,9 +27,10 @@ def _verilog(text):
         source, result = pathlib.Path("unit.il"), pathlib.Path("unit.v")
         source.write_text(text)
         design = libyosys.Design()
-        for command in (f"read_rtlil {source}", *_PASSES, f"write_verilog -noattr {result}"):
+        for command in (f"read_rtlil {source}", *_PASSES, f"write_verilog {result}"):
             design.run_pass(f"tee -q {command}")
-        return result.read_text().split("\n", 2)[2]
+        # Of attributes those that Vivado shall read.
+        return re.sub(r"^ *\(\*(?! shreg_extract).*\*\)\n", "", result.read_text().split("\n", 2)[2], flags=re.MULTILINE)
 
 
 def _header(name, unit):
@@ -48,10 +49,12 @@ class Emitter:
         Folder for the files.
     prefix : str
         What all names of modules and files begin with.
+    carry_bits : int
+        Bits of a carry block of the chip, whose LUTs then are AMD's, too; 0 of any other chip.
     """
 
-    def __init__(self, out, prefix=""):
-        self.out, self.prefix, self.files, self.ports = out, prefix, {}, {}
+    def __init__(self, out, prefix="", carry_bits=8):
+        self.out, self.prefix, self.carry_bits, self.files, self.ports = out, prefix, carry_bits, {}, {}
 
     def module(self, unit, name):
         """Write ``unit`` as module ``name`` (after the prefix), unless its equal has been written; and all it holds.

@@ -1,8 +1,8 @@
 """How far each layer is unrolled: processing elements, SIMD lanes, pixels."""
 
 import json
-from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, fields, replace
 from math import gcd
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from .errors import UserError
 from .network import Conv, Join, Lookup, Pool, Rescale, Threshold, TopK
 from .stages import stages
 
-__all__ = ["Folding", "beats", "check", "cycles", "load", "save", "streams"]
+__all__ = ["Folding", "Payload", "Streams", "beats", "check", "cycles", "gives", "load", "save", "streams", "takes", "work"]
 
 
 @dataclass(frozen=True)
@@ -26,57 +26,134 @@ class Folding:
         the best.
     pixels : int
         Neighbouring output positions of a row computed at once, by the same weights; divides the output
-        width. 1 but for convolutions.
+        width. 1 but for convolutions and pools.
+    taps : int
+        Kernel columns taken at once by a convolution: 1, or all of them where ``pixels`` is a whole row.
+    dsp : bool
+        Whether accumulators are in DSP blocks: of binary convolutions that give signs.
+    memory : str
+        How the weights of a convolution are kept: the name of a form of :func:`gen.memory_cost.forms`; empty: as
+        :func:`gen.memory_cost.choose` finds.
     """
 
     pe: int = 1
     simd: int = 1
     pixels: int = 1
+    taps: int = 1
+    dsp: bool = False
+    memory: str = ""
 
     def __str__(self):
-        return f"{self.pe}x{self.simd}x{self.pixels}"
+        return (f"{self.pe}x{self.simd}x{self.pixels}" + f"x{self.taps}" * (self.taps > 1) + " dsp" * self.dsp
+                + f" {self.memory}" * bool(self.memory))
 
 
-def beats(tensor, lanes):
-    """Transfers per frame of a stream that carries ``lanes`` channels of one position."""
-    return tensor.positions * tensor.channels // lanes
+@dataclass(frozen=True)
+class Payload:
+    """What a stream carries at a time: some channels of some neighbouring positions of a row.
+
+    Rows come one after the other, in a row groups of positions, of a group all groups of channels.
+    """
+
+    channels: int
+    pixels: int = 1
 
 
-def cycles(layer, folding):
-    """Clock cycles per frame of ``layer`` in steady state."""
-    taken = beats(layer.input, folding.simd)
+def beats(tensor, payload):
+    """Transfers per frame of a stream of ``tensor``."""
+    return tensor.positions * tensor.channels // (payload.channels * payload.pixels)
+
+
+def work(layer, folding):
+    """Clock cycles per frame that the arithmetic of ``layer`` takes."""
     match layer:
         case Conv():
-            given = beats(layer.output, folding.pe)
-            window = layer.kernel[0] * layer.kernel[1] * layer.input.channels // folding.simd
-            return max(taken, given, given // folding.pixels * window)
+            height, width = layer.kernel
+            return (beats(layer.output, Payload(folding.pe, folding.pixels))
+                    * height * (width // folding.taps) * (layer.input.channels // folding.simd))
+        case Pool() if layer.block:
+            return 0  # as fast as pixels come
         case Pool():
-            return max(taken, beats(layer.output, folding.simd) * layer.kernel[0] * layer.kernel[1])
+            return beats(layer.output, Payload(folding.simd, folding.pixels)) * layer.kernel[0] * layer.kernel[1]
         case Join():
-            return beats(layer.output, folding.simd)
+            return beats(layer.output, Payload(folding.simd))
         case TopK():
-            return taken + layer.k
+            return beats(layer.input, Payload(folding.simd)) + layer.k
         case Lookup() | Threshold() | Rescale():
-            return taken
+            return beats(layer.input, Payload(folding.simd))
+
+
+def gives(stage, folding, taken=None):
+    """What ``stage`` puts out at a time: signs, and what is pooled, of several positions; all else of one.
+
+    Where it is what it takes that counts, ``taken`` positions come at a time, or as many as it can take.
+    """
+    layer = stage.layer
+    channels = folding.pe if isinstance(layer, Conv) else folding.simd
+    if isinstance(layer, Pool) and layer.block:
+        return Payload(channels, max(1, (taken or takes(layer, folding)) // layer.kernel[1]))
+    return Payload(channels, folding.pixels if stage.binary or isinstance(layer, Pool) else 1)
+
+
+def takes(layer, folding, given=0):
+    """How many positions at a time ``layer`` can take, and any divisor of them; of ``given`` ones, if they are."""
+    if not isinstance(layer, Conv | Pool):
+        return 1
+    width = layer.input.width
+    most = gcd(given, width if folding.taps > 1 else gcd(width, folding.pixels * layer.stride[1]))
+    if isinstance(layer, Pool) and layer.block:  # of whole blocks, or of parts of a block
+        return max(k for k in divisors(most) if not k % layer.kernel[1] or not layer.kernel[1] % k)
+    return most
+
+
+def cycles(stage, folding, taken, given):
+    """Clock cycles per frame of ``stage`` in steady state, which takes and gives so many positions at a time."""
+    taking = 0 if stage.joins else beats(stage.layer.input, Payload(folding.simd, taken))
+    giving = beats(stage.output, Payload(gives(stage, folding).channels, given))
+    return max(taking, work(stage.layer, folding), giving)
+
+
+@dataclass(frozen=True)
+class Streams:
+    """What comes from where, and how much of it at a time.
+
+    Attributes
+    ----------
+    stages : list of Stage
+    made, given : dict of Payload
+        What each stage puts out, and what is passed on of it, of fewer positions where no more can be taken; what
+        comes from the source of the pixels under None.
+    consumers : Counter
+        To how many inputs.
+    cycles : dict of int
+        Clock cycles per frame of each stage.
+    """
+
+    stages: list
+    made: dict
+    given: dict
+    consumers: Counter
+    cycles: dict
 
 
 def streams(network, foldings):
-    """What comes from where, in how many channels at a time.
-
-    Returns
-    -------
-    stages : list of Stage
-    lanes : dict of int
-        Channels in a payload of what each stage gives; of the pixels under None.
-    consumers : Counter
-        How many inputs each goes to.
-    """
-    found, lanes = stages(network), {}
+    """The :class:`Streams` of ``network``, each as wide as both of its ends can be."""
+    found = stages(network)
+    consumers = defaultdict(list)
     for stage in found:
-        folding = foldings[stage.name]
-        lanes.setdefault(None, folding.simd)
-        lanes[stage] = folding.pe if isinstance(stage.layer, Conv) else folding.simd
-    return found, lanes, Counter(source for stage in found for source in stage.sources)
+        for source in stage.sources:
+            consumers[source].append(stage)
+    made = {None: Payload(foldings[consumers[None][0].name].simd)}
+    given, work_cycles = dict(made), {}
+    for stage in found:
+        folding, taken = foldings[stage.name], given[stage.sources[0]].pixels
+        made[stage] = gives(stage, folding, taken)
+        pixels = made[stage].pixels if consumers[stage] else 1  # scores leave one at a time
+        for consumer in consumers[stage]:
+            pixels = takes(consumer.layer, foldings[consumer.name], pixels)
+        given[stage] = replace(made[stage], pixels=pixels)
+        work_cycles[stage] = cycles(stage, folding, taken, pixels)
+    return Streams(found, made, given, Counter({stage: len(users) for stage, users in consumers.items()}), work_cycles)
 
 
 def limits(layer):
@@ -84,12 +161,20 @@ def limits(layer):
     match layer:
         case Conv():
             return {"pe": layer.output.channels, "simd": layer.input.channels, "pixels": layer.output.width}
+        case Pool():
+            return {"pe": 1, "simd": layer.input.channels, "pixels": layer.output.width}
         case TopK():
             return {"pe": 1, "simd": 1, "pixels": 1}
         case Join():
             return {"pe": 1, "simd": gcd(*(end.channels for end in layer.ends)), "pixels": 1}
         case _:
             return {"pe": 1, "simd": layer.input.channels, "pixels": 1}
+
+
+def taps(layer, pixels):
+    """What taps of ``layer`` can be beside ``pixels``."""
+    whole = isinstance(layer, Conv) and pixels == layer.output.width
+    return sorted({1, layer.kernel[1]}) if whole else [1]
 
 
 def divisors(number):
@@ -109,10 +194,13 @@ def check(network, foldings):
             if number < 1 or whole % number:
                 raise UserError(f"folding of {name!r}: {what} is {number}, which does not divide {whole}; "
                                 f"possible are {', '.join(map(str, divisors(whole)))}")
+        if folding.taps not in taps(layers[name], folding.pixels):
+            raise UserError(f"folding of {name!r}: taps is {folding.taps}; it can be 1, or of a convolution with pixels "
+                            f"the output's width ({layers[name].output.width}) the kernel's width")
 
 
 def load(path):
-    """Foldings, by layer name, of a JSON file ``{layer: {"pe": ..., "simd": ..., "pixels": ...}}``.
+    """Foldings, by layer name, of a JSON file ``{layer: {"pe": ..., "simd": ..., "pixels": ..., "taps": ...}}``.
 
     Raises
     ------
@@ -137,10 +225,9 @@ def load(path):
         raise refused(f"no JSON ({error})") from None
     if not isinstance(layers, dict):
         raise refused("not a table of layers")
-    known = [field.name for field in fields(Folding)]
+    kinds = {field.name: field.type for field in fields(Folding)}
     for name, numbers in layers.items():
-        if not isinstance(numbers, dict) or not all(
-                what in known and type(number) is int for what, number in numbers.items()):
+        if not isinstance(numbers, dict) or not all(kinds.get(what) is type(one) for what, one in numbers.items()):
             raise refused(f"{name!r} has {json.dumps(numbers)}")
     return {name: Folding(**numbers) for name, numbers in layers.items()}
 

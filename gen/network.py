@@ -116,6 +116,11 @@ class Conv(_Sliding):
         return int(np.prod(self.weights.shape[1:]))
 
     @property
+    def binary(self):
+        """Whether weights are binary, and activations so, too, or integers among which is 0."""
+        return self.weight_values.bipolar and (self.input.values.bipolar or 0 in self.input.values)
+
+    @property
     def macs(self):
         """Multiply-accumulates per frame."""
         return self.output.positions * self.weights.size
@@ -200,6 +205,11 @@ class Pool(_Sliding):
 
     kernel: tuple[int, int] = (2, 2)
     kind: str = "max"
+
+    @property
+    def block(self):
+        """Whether each value belongs to one output at most: it needs no window."""
+        return tuple(self.kernel) == tuple(self.stride) and not any(self.pads)
 
     @property
     def output(self):

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from . import buffers, folding
-from .cost import converters, fifo, fork, shell, units
+from .cost import converters, fifo, fork, reorder, shell, units
 from .emit import emit
-from .folding import Folding, cycles, streams
+from .folding import Folding, Payload, streams
 from .hw import registers
 from .network import Conv, Join, Lookup, Network, Pool, Rescale, TopK
 from .resources import Resources
@@ -19,16 +19,20 @@ __all__ = ["Plan", "PlannedStage"]
 class PlannedStage:
     """A stage, folded, and its predictions.
 
-    ``given`` channels come at a time from each source; its window, if it has one, holds ``rows`` image rows, the queue
-    of each branch that it joins ``queues`` pixels. It goes on to ``consumers`` stages.
+    Payloads ``taken`` come from each source, ``made`` are put out, and passed on as ``given``; its window, if it has
+    one, holds ``rows`` image rows, the queue of each branch that it joins ``queues`` pixels. It goes on to ``consumers``
+    stages, and takes ``cycles`` clock cycles per frame.
     """
 
     stage: Stage
     folding: Folding
-    given: list
+    taken: list
+    made: Payload
+    given: Payload
     rows: int | None
     queues: tuple
     consumers: int
+    cycles: int
 
     @property
     def layer(self):
@@ -46,21 +50,18 @@ class PlannedStage:
         return self.stage.output
 
     @cached_property
-    def cycles(self):
-        """Clock cycles per frame."""
-        return cycles(self.layer, self.folding)
-
-    @cached_property
     def units(self):
         """Resources of each unit, by its name in the hardware; converters of its input's width are units, too."""
-        taken = self.folding.simd
-        kinds = units(self.layer, self.folding, self.stage.threshold, self.rows)
-        for k, (tensor, given) in enumerate(zip(self.stage.inputs, self.given, strict=True)):
+        simd = self.folding.simd
+        kinds = units(self.stage, self.folding, self.taken[0].pixels, self.rows)
+        for k, (tensor, taken) in enumerate(zip(self.stage.inputs, self.taken, strict=True)):
             branch = f"branch{k}_" * self.stage.joins
             if self.stage.joins and self.queues[k]:
-                kinds[f"{branch}fifo"] = fifo(taken * tensor.values.bits, self.queues[k] * tensor.channels // taken)
-            for kind, resources in converters(tensor.values.bits, given, taken).items():
+                kinds[f"{branch}fifo"] = fifo(simd * tensor.values.bits, self.queues[k] * tensor.channels // simd)
+            for kind, resources in converters(tensor.values.bits, taken.channels, simd, taken.pixels).items():
                 kinds[branch + kind] = resources
+        if self.made != self.given:
+            kinds["reorder"] = reorder(self.stage, self.made, self.given, self.cycles)
         if self.consumers > 1:
             kinds["fork"] = fork(self.consumers)
         return {f"{self.layer.name}_{kind}": resources for kind, resources in kinds.items()}
@@ -127,11 +128,11 @@ class Plan:
     @cached_property
     def stages(self):
         """All stages with what is predicted of each, in stream order."""
-        found, lanes, consumers = self.streams
-        sizes = buffers.sizes(self.network, self.foldings)
-        return [PlannedStage(stage, self.foldings[stage.name], [lanes[source] for source in stage.sources],
-                             sizes.rows.get(stage.name), sizes.queues.get(stage.name, ()), consumers[stage])
-                for stage in found]
+        flow, sizes = self.streams, buffers.sizes(self.network, self.foldings)
+        return [PlannedStage(stage, self.foldings[stage.name], [flow.given[source] for source in stage.sources],
+                             flow.made[stage], flow.given[stage], sizes.rows.get(stage.name),
+                             sizes.queues.get(stage.name, ()), flow.consumers[stage], flow.cycles[stage])
+                for stage in flow.stages]
 
     arch = "stream"
 
@@ -185,13 +186,14 @@ class Plan:
     @cached_property
     def units(self):
         """Predicted resources of every unit, by its name in the hardware, and of the shell around them."""
-        stages, lanes, consumers = self.streams
-        scores = converters(self.network.output.values.bits, lanes[stages[-1]], 1)
-        found = {"input_fork": fork(consumers[None])} if consumers[None] > 1 else {}
+        flow = self.streams
+        scores = converters(self.network.output.values.bits, flow.given[flow.stages[-1]].channels, 1)
+        pixels, copies = flow.given[None].channels, flow.consumers[None]
+        found = {"input_fork": fork(copies)} if copies > 1 else {}
         for stage in self.stages:
             found |= stage.units
         return found | {f"_scores_{kind}": resources for kind, resources in scores.items()} | {
-            "shell": shell(lanes[None] * self.network.input.values.bits)}
+            "shell": shell(pixels * self.network.input.values.bits)}
 
     @property
     def cost(self):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from .bits import BIT
 from .network import Conv, Flatten, Join, Rescale, Threshold
 
 __all__ = ["Stage", "stages"]
@@ -41,6 +42,13 @@ class Stage:
     def output(self):
         """Tensor after the stage."""
         return (self.threshold or self.layer).output
+
+    @property
+    def binary(self):
+        """Whether it is a convolution of binary weights that gives bits, each of which a sum's sign can be."""
+        layer, threshold = self.layer, self.threshold
+        return (isinstance(layer, Conv) and layer.binary and isinstance(threshold, Threshold)
+                and not threshold.flip.any() and (threshold.values.bipolar or threshold.values == BIT))
 
     @property
     def joins(self):

@@ -25,6 +25,7 @@ from rich.table import Table
 from .build import built, reopen
 from .emit import Emitter
 from .errors import reported
+from .hw.popcount import PRIMITIVES
 from .hw.svpe.dsp import MODEL
 from .resources import Resources
 
@@ -34,6 +35,7 @@ BATCH = 8  # modules that one process gets: reading the cell library takes secon
 
 # Six-input look-up tables that each cell of Yosys' UltraScale+ library takes.
 LUTS = {f"LUT{k}": 1 for k in range(1, 7)} | {
+    "LUT6_2": 1,
     "SRL16E": 1, "SRLC32E": 1, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "RAM256X1D": 8,
     "RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM512X1S": 8,
     "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM32X16DR8": 8, "RAM64X8SW": 8}
@@ -44,8 +46,10 @@ ARRAY = {name: name for name in ("cluster", "accumulators", "drain", "load")} | 
     "chain": "row chains", "weight": "weights", "program_reader": "memory ports", "load_reader": "memory ports",
     "weights_reader": "memory ports", "writer": "memory ports"}
 
-# Yosys' word for memory in LUTs that is only read is logic; its own choices would differ from Vivado's.
-STYLES = ('setattr -set rom_style "logic" a:ROM_STYLE=distributed', 'setattr -set rom_style "block" a:ROM_STYLE=block')
+# Registers that Vivado is told to leave alone. Yosys' word for memory in LUTs that is only read is logic; its own
+# choices would differ from Vivado's.
+STYLES = ("setattr -set keep 1 a:shreg_extract=no", 'setattr -set rom_style "logic" a:ROM_STYLE=distributed',
+          'setattr -set rom_style "block" a:ROM_STYLE=block')
 
 
 def _resources(cells):
@@ -151,7 +155,8 @@ def _read(folder, top, options):
     global _design, _options  # processes are forked with it: a design cannot be sent to them
     _design, _options = libyosys.Design(), options
     with contextlib.chdir(folder):  # where the memories' contents are
-        _run(_design, f"read_verilog -lib {MODEL}", "read_verilog -defer *.v", f"hierarchy -check -top {top}", *STYLES)
+        _run(_design, f"read_verilog -lib {' '.join(map(str, [MODEL, *PRIMITIVES]))}", "read_verilog -defer *.v",
+             f"hierarchy -check -top {top}", *STYLES)
     return [module for module in _design.modules_.values() if not module.get_blackbox_attribute()]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gen.bits import BIPOLAR, BYTE, Powers, Values
-from gen.folding import Folding, limits
+from gen.folding import Folding, limits, taps
 from gen.network import Add, Conv, Flatten, Join, Lookup, Network, Pool, Rescale, Tensor, Threshold, TopK
 from gen.stages import stages
 
@@ -167,8 +167,13 @@ def random_network(seed):
 def random_foldings(network, seed):
     """Any folding that divides."""
     rng = np.random.default_rng(seed)
-    return {stage.name: Folding(**{what: _choose(rng, _divisors(whole)) for what, whole in limits(stage.layer).items()})
-            for stage in stages(network)}
+    return {stage.name: _random_folding(stage, rng) for stage in stages(network)}
+
+
+def _random_folding(stage, rng):
+    sizes = {what: _choose(rng, _divisors(whole)) for what, whole in limits(stage.layer).items()}
+    return Folding(**sizes, taps=_choose(rng, taps(stage.layer, sizes["pixels"])),
+                   dsp=bool(stage.binary and rng.random() < 0.5))
 
 
 def random_image(network, rng):

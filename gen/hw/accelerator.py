@@ -6,10 +6,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .. import __version__
-from ..folding import beats
+from ..folding import Payload, beats
 from .axi import AxiLite, AxiStream, from_axi, to_axi
 from .core import Core
 from .frames import FrameFilter, FrameGuard
+from .pool import BlockPool
 from .registers import ADDRESS_WIDTH, Geometry, RegisterFile
 from .units import add_unit
 from .window import Window
@@ -49,16 +50,17 @@ class Accelerator(wiring.Component):
         })
 
     def _in_flight(self):
-        """Frames that can be inside at once: what every window holds, and one on its way to it."""
-        windows = [unit for unit in self.core.units.values() if isinstance(unit, Window)]
-        return 2 + sum(2 + unit.rows // unit.layer.input.height for unit in windows)
+        """Frames that can be inside at once: what every window and pool holds, and one on its way to it."""
+        rows = [unit.rows // unit.layer.input.height if isinstance(unit, Window) else 0
+                for unit in self.core.units.values() if isinstance(unit, Window | BlockPool)]
+        return 2 + sum(2 + images for images in rows)
 
     def elaborate(self, platform):
         m = Module()
 
         network, core = self.network, self.core
-        taken = Geometry(network.input, beats(network.input, len(core.i.payload) // 8), len(core.i.payload))
-        given = Geometry(network.output, beats(network.output, 1), len(core.o.payload))
+        taken = Geometry(network.input, beats(network.input, Payload(len(core.i.payload) // 8)), len(core.i.payload))
+        given = Geometry(network.output, beats(network.output, Payload(1)), len(core.o.payload))
         score = Shape(network.output.values.bits, network.output.values.signed)
 
         guard = add_unit(m, "guard", FrameGuard(taken.beats, taken.bits), platform)

@@ -11,9 +11,10 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .popcount import multiplexers, ternary_adder
 from .svpe.dsp import W_RND, XY_M, Z_C, Z_P, primitive
 
-__all__ = ["DspAccumulator", "LutAccumulator", "Totals"]
+__all__ = ["DspAccumulator", "LutAccumulator", "TotalAccumulator", "Totals"]
 
 # The pre-adder's sum is signed: bit 26 says so, and 26 are left.
 ADDER_BITS = 26
@@ -176,7 +177,7 @@ class DspAccumulator(wiring.Component):
 
 
 class LutAccumulator(wiring.Component):
-    """One neuron's accumulator in LUTs, as wide as need be; the start code comes in through the rows.
+    """One neuron's accumulator in LUTs: a sum that begins at a start value, as wide as its sign needs.
 
     All inputs belong to the same clock; the activation is there ``latency`` clocks later, until the next step.
 
@@ -190,26 +191,74 @@ class LutAccumulator(wiring.Component):
     Members
     -------
     a, b : In(bits)
-        Rows, whose sum is the popcount of a beat; in the first, with the start code of :meth:`Totals.start_codes`.
+        Rows, whose sum is the popcount of a beat.
+    start : In(totals.bits)
+        Start code of :meth:`Totals.start_codes` plus ``totals.offset``.
     first, step : In(1)
         The beat is the first of its window; there is a beat.
     sign : Out(1)
         Activation after the last beat: 1 where the total has reached the threshold.
     """
 
-    latency, first_delay, step_delay = 1, 0, 0
+    latency, start_delay, first_delay, step_delay = 1, 0, 0, 0
 
     def __init__(self, bits, totals):
         self.bits, self.totals = bits, totals
-        self.unit_name = f"lut_accumulator_{bits}_{totals.most}_{totals.low}to{totals.high}"
-        super().__init__({"a": In(bits), "b": In(bits), "first": In(1), "step": In(1), "sign": Out(1)})
+        self.unit_name = f"lut_accumulator_{bits}_{totals.bits}"
+        super().__init__({"a": In(bits), "b": In(bits), "start": In(totals.bits), "first": In(1), "step": In(1),
+                          "sign": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
 
         total = Signal(self.totals.bits, reset_less=True)
+        before = multiplexers(m, platform, "before", total, self.start, self.first)
+        a, b = (Cat(row, Const(0, len(total)))[:len(total)] for row in (self.a, self.b))
         with m.If(self.step):
-            m.d.sync += total.eq(self.a + self.b + Mux(self.first, self.totals.offset, total))
+            m.d.sync += total.eq(ternary_adder(m, platform, "sum", a, b, before))
         m.d.comb += self.sign.eq(total[-1])
+
+        return m
+
+
+class TotalAccumulator(wiring.Component):
+    """The total itself: of one row, or of two, whose sum is a beat's.
+
+    Parameters
+    ----------
+    row : Shape
+        Of the rows.
+    rows : int
+        One or two.
+    values : gen.bits.Values
+        What totals can be.
+
+    Members
+    -------
+    row0, row1 : In(row)
+    first, step : In(1)
+        The beat is the first of its window; there is a beat.
+    total : Out
+        The sum of the beats so far, a clock later.
+    """
+
+    latency, first_delay, step_delay = 1, 0, 0
+
+    def __init__(self, row, rows, values):
+        self.rows = [f"row{k}" for k in range(rows)]
+        self.unit_name = f"accumulator_{rows}x{'s' * row.signed}{row.width}_{values.label}"
+        super().__init__({name: In(row) for name in self.rows} | {
+            "first": In(1), "step": In(1), "total": Out(Shape(values.bits, values.signed))})
+
+    def elaborate(self, platform):
+        m = Module()
+
+        total = Signal.like(self.total, reset_less=True)
+        terms = [Cat(getattr(self, row), Const(0, len(total)))[:len(total)] for row in self.rows]
+        following = getattr(self, self.rows[0]) + Mux(self.first, 0, total) if len(terms) == 1 else ternary_adder(
+            m, platform, "sum", *terms, total, clear=self.first)
+        with m.If(self.step):
+            m.d.sync += total.eq(following)
+        m.d.comb += self.total.eq(total)
 
         return m

@@ -10,12 +10,13 @@ from amaranth.lib.wiring import In, Out, flipped
 from .. import buffers
 from .. import network as net
 from ..bits import Values
-from ..folding import streams
+from ..folding import beats, streams
 from .branches import Add, Concat, Fork
 from .fifo import Fifo
 from .lookup import Lookup
 from .matrix_unit import MatrixUnit
-from .pool import Reduce
+from .pool import BlockPool, Reduce
+from .reorder import Reorder
 from .rescale import Rescale
 from .stream import Recode, convert
 from .threshold import Offset, Threshold, in_totals
@@ -33,50 +34,70 @@ def _pad_code(layer):
     return int(values.encode(outside)) if outside in values else None
 
 
-def _conv(layer, folding, threshold, rows):
-    """Window, matrix unit, and thresholds in the matrix unit's own numbers (or dot products, if there are none)."""
-    source = layer.input.values
+def _conv(stage, folding, taken, rows):
+    """Window, matrix unit, and what becomes of its totals, if it does not give activations itself.
+
+    ``taken`` positions come at a time.
+    """
+    layer, threshold = stage.layer, stage.threshold
+    source = wide = layer.input.values
     if layer.padded and layer.pad_value != 0 and layer.pad_value not in source:
         wide = Values(min(source.lo, layer.pad_value), max(source.hi, layer.pad_value))
         layer = replace(layer, input=replace(layer.input, values=wide))
-        yield f"{layer.name}_recode", Recode(source, wide, folding.simd)
-    matrix = MatrixUnit(layer, pe=folding.pe, simd=folding.simd, pixels=folding.pixels, file=f"{layer.name}_matrix")
-    window = Window(layer, simd=folding.simd, pixels=folding.pixels, repeat=matrix.folds, rows=rows,
-                    pad_code=None if matrix.flagged else int(layer.input.values.encode(layer.pad_value)))
-    yield f"{layer.name}_window", window
+    offset = 1 << wide.bits - 1 if layer.binary and wide.signed else 0
+    if offset or wide != source:
+        codes = Values(0, (1 << wide.bits) - 1) if offset else wide
+        yield f"{layer.name}_recode", Recode(source, codes, folding.simd * taken, offset)
+    matrix = MatrixUnit(layer, folding, threshold=threshold if stage.binary else None, file=f"{layer.name}_matrix")
+    yield f"{layer.name}_window", Window(
+        layer, simd=folding.simd, pixels=folding.pixels, taps=folding.taps, given=taken, repeat=matrix.folds, rows=rows,
+        pad_code=matrix.pad_code)
     yield f"{layer.name}_matrix", matrix
+    if stage.binary:
+        return
+    if folding.pixels > 1:
+        yield f"{layer.name}_reorder", Reorder(
+            folding.pe * matrix.bits, pixels=folding.pixels, given=1, folds=matrix.folds, interval=matrix.beats)
+    yield from _results(layer, threshold, matrix, folding.pe)
+
+
+def _results(layer, threshold, matrix, pe):
+    """What comes after totals: rescaling, thresholds in the totals' own numbers, or dot products."""
     if isinstance(threshold, net.Rescale):
         addend = threshold.addend + matrix.offsets() * threshold.factor
         yield f"{layer.name}_rescale", Rescale(
             threshold.factor * matrix.lane.gain, addend, threshold.shift, source=matrix.total, values=threshold.values,
-            lanes=folding.pe, file=f"{layer.name}_rescale")
+            lanes=pe, file=f"{layer.name}_rescale")
     elif threshold is None:
         yield f"{layer.name}_offset", Offset(
-            matrix.offsets(), matrix.lane.gain, source=matrix.total, values=layer.output.values, lanes=folding.pe,
+            matrix.offsets(), matrix.lane.gain, source=matrix.total, values=layer.output.values, lanes=pe,
             file=f"{layer.name}_offset")
     else:
         yield f"{layer.name}_threshold", Threshold(
             in_totals(threshold.thresholds, matrix.lane, layer.weights), threshold.flip, source=matrix.total,
-            values=threshold.values, lanes=folding.pe, file=f"{layer.name}_threshold")
+            values=threshold.values, lanes=pe, file=f"{layer.name}_threshold")
 
 
-def _pool(layer, folding, rows):
-    code = _pad_code(layer)
-    window = Window(layer, simd=folding.simd, pad_code=code, rows=rows)
+def _pool(layer, folding, taken, rows):
+    if layer.block:
+        yield f"{layer.name}_pool", BlockPool(layer, simd=folding.simd, given=taken)
+        return
+    window = Window(layer, simd=folding.simd, pixels=folding.pixels, given=taken, pad_code=_pad_code(layer), rows=rows)
     yield f"{layer.name}_window", window
-    yield f"{layer.name}_reduce", Reduce(layer, simd=folding.simd, flagged=window.flagged)
+    yield f"{layer.name}_reduce", Reduce(layer, simd=folding.simd, pixels=folding.pixels, flagged=window.flagged)
 
 
-def _units(layer, folding, threshold, rows):
-    """Units of one layer, by name; ``threshold`` is the layer right after a convolution, if it is one.
+def _units(stage, folding, taken, rows):
+    """Units of one stage, by name, of which ``taken`` positions come at a time.
 
     ``rows`` are those that its window holds, if it has one.
     """
+    layer = stage.layer
     match layer:
         case net.Conv():
-            yield from _conv(layer, folding, threshold, rows)
+            yield from _conv(stage, folding, taken, rows)
         case net.Pool():
-            yield from _pool(layer, folding, rows)
+            yield from _pool(layer, folding, taken, rows)
         case net.Lookup():
             yield f"{layer.name}_lookup", Lookup(layer, simd=folding.simd, file=f"{layer.name}_lookup")
         case net.Threshold():
@@ -108,29 +129,40 @@ class Netlist:
     links : list of (stream, stream)
         Where each comes from, and goes to; it comes from None where pixels do.
     outputs : dict
-        For each layer that has hardware of its own, by name: the unit whose output is the layer's, and its lanes.
-    end : (stream, int)
+        For each layer that has hardware of its own, by name: the unit whose output is the layer's, and its payloads.
+    end : (stream, Payload)
         The scores, and how many a payload has.
     """
 
     def __init__(self, network, foldings):
         self.units, self.links, self.outputs = {}, [], {}
-        found, lanes, consumers = streams(network, foldings)
+        flow = streams(network, foldings)
         sizes = buffers.sizes(network, foldings)
-        ends = {None: self._fork("input", None, lanes[None], network.input, consumers[None])}
-        for stage in found:
+        ends = {None: self._fork("input", None, flow.given[None], network.input, flow.consumers[None])}
+        for stage in flow.stages:
             name, folding = stage.name, foldings[stage.name]
-            inputs = [(next(ends[source]), lanes[source], tensor)
+            inputs = [(next(ends[source]), flow.given[source], tensor)
                       for source, tensor in zip(stage.sources, stage.inputs, strict=True)]
             if stage.joins:
                 port = self._join(stage, folding.simd, inputs, sizes.queues[name])
             else:
                 ((port, given, tensor),) = inputs
                 port = self.convert(name, port, given, folding.simd, tensor)
-                port = self._chain(port, _units(stage.layer, folding, stage.threshold, sizes.rows.get(name)))
-            self.outputs[(stage.threshold or stage.layer).name] = (list(self.units)[-1], lanes[stage])
-            ends[stage] = self._fork(name, port, lanes[stage], stage.output, consumers[stage])
-        self.end = port, lanes[stage]
+                port = self._chain(port, _units(stage, folding, given.pixels, sizes.rows.get(name)))
+            port = self._reordered(stage, folding, flow, port)
+            self.outputs[(stage.threshold or stage.layer).name] = list(self.units)[-1], flow.given[stage]
+            ends[stage] = self._fork(name, port, flow.given[stage], stage.output, flow.consumers[stage])
+        self.end = port, flow.given[stage]
+
+    def _reordered(self, stage, folding, flow, port):
+        """Pass on as many positions at a time as what follows takes; returns where they come out."""
+        made, given = flow.made[stage], flow.given[stage]
+        if made == given:
+            return port
+        interval = max(1, flow.cycles[stage] // beats(stage.output, made))
+        return self._chain(port, [(f"{stage.name}_reorder", Reorder(
+            given.channels * stage.output.values.bits, pixels=made.pixels, given=given.pixels,
+            folds=stage.output.channels // given.channels, interval=interval))])
 
     def _chain(self, port, units):
         """Pass the stream from ``port`` through ``units``, (name, unit) each; returns where it comes out."""
@@ -141,15 +173,16 @@ class Netlist:
         return port
 
     def convert(self, name, port, given, taken, tensor):
-        """Pass on ``taken`` values of ``tensor`` a payload from ``given``; returns where they come out."""
-        return self._chain(port, ((f"{name}_{type(unit).__name__.lower()}", unit)
-                                  for unit in convert(tensor.values.bits, given, taken)))
+        """Pass on ``taken`` channels of ``tensor`` a payload from ``given``; returns where they come out."""
+        return self._chain(port, ((f"{name}_{type(unit).__name__.lower()}", unit) for unit in convert(
+            tensor.values.bits, given.channels, taken, given.pixels)))
 
     def _fork(self, name, port, given, tensor, count):
-        """Iterator of ``count`` streams, ``given`` channels in a payload, from one."""
+        """Iterator of ``count`` streams of payloads ``given`` from one."""
         ports = [port]
         if count > 1:
-            self.units[f"{name}_fork"] = fork = Fork(given * tensor.values.bits, count)
+            self.units[f"{name}_fork"] = fork = Fork(
+                given.channels * given.pixels * tensor.values.bits, count)
             self.links.append((port, fork.i))
             ports = fork.outputs
         return iter(ports)

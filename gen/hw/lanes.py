@@ -2,9 +2,10 @@
 """The arithmetic of one processing element: a dot product of ``simd`` weights and activations a clock.
 
 Each lane has inputs ``x`` (packed activations), ``w`` (packed weights) and, if asked, ``pad`` (this word lies outside
-the image and adds nothing), and an output ``sum``, ``latency`` clocks later. Summed over a whole row, what it puts out
-is the dot product ``gain * sum + offset``; gain and offset are the lane's own business and are folded into the
-thresholds, so that each lane may count in the cheapest way.
+the image and adds nothing), which comes ``pad_delay`` clocks after them, and ``rows``: outputs that are to be added,
+``latency`` clocks after them. Summed over a whole row of weights, what it puts out is the dot product ``gain * sum +
+offset``; gain and offset are the lane's own business and are folded into the thresholds, so that each lane may count in
+the cheapest way.
 """
 
 from amaranth import *
@@ -12,17 +13,25 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bits import Powers, Values
+from .binary_lane import BinaryLane
 from .codes import decoded
 from .counters import select
 from .multiplier import Multiplier
-from .popcount import XnorLane
 
-__all__ = ["MultiplyLane", "ShiftLane", "SignLane", "lane_for"]
+__all__ = ["MultiplyLane", "ShiftLane", "lane_for"]
 
 
 def _ports(simd, x_bits, w_bits, pad, total):
     ports = {"x": In(simd * x_bits), "w": In(simd * w_bits), "sum": Out(_shape(total))}
     return ports | {"pad": In(1)} if pad else ports
+
+
+class _Coded:
+    """Activations in their own codes."""
+
+    def code(self, value):
+        """Code of an activation as it has to come."""
+        return int(self.values.encode(value))
 
 
 def _shape(values):
@@ -47,51 +56,7 @@ def _tree_latency(count):
     return (max(1, (count - 1).bit_length()) + 1) // 2
 
 
-class SignLane(wiring.Component):
-    """Binary weights, integer activations: ``w`` = 0 subtracts.
-
-    ``-x`` is ``~x + 1``; the ones are constant for a row and go into its offset (padding, as x = 0, agrees with that).
-    """
-
-    def __init__(self, simd, values):
-        self.simd, self.values = simd, values
-        self.unit_name = f"sign_lane_{simd}_{values.label}"
-        reach = max(-values.lo, values.hi + 1)
-        self.word = Values(-reach, reach - 1)
-        super().__init__(_ports(simd, values.bits, 1, False, Values(-reach * simd, (reach - 1) * simd)))
-
-    gain = 1
-
-    @property
-    def latency(self):
-        """Clocks from ``x`` and ``w`` to ``sum``."""
-        return _tree_latency(self.simd)
-
-    def offsets(self, rows):
-        """Dot product of each row of weights where ``sum`` totals 0."""
-        return [sum(int(w) < 0 for w in row) for row in rows]
-
-    def total(self, layer):
-        """Values that the sum over any row of ``layer`` takes."""
-        return Values(self.word.lo * layer.fan_in, self.word.hi * layer.fan_in)
-
-    def elaborate(self, platform):
-        m = Module()
-
-        terms = []
-        for k in range(self.simd):
-            x = self.x.word_select(k, self.values.bits)
-            x = x.as_signed() if self.values.signed else x
-            term = Signal(_shape(self.word), name=f"term{k}")
-            m.d.comb += term.eq(Mux(self.w[k], x, ~Cat(x, Const(0, len(term) - len(x))).as_signed()
-                                    if not self.values.signed else ~x))
-            terms.append(term)
-        m.d.comb += self.sum.eq(_tree(m, terms))
-
-        return m
-
-
-class ShiftLane(wiring.Component):
+class ShiftLane(_Coded, wiring.Component):
     """Weights that are powers of two: activations are shifted, then added or subtracted, without a multiplier.
 
     The paper's SVPE (Chen et al. 2020), of which every adder takes in a sign for nothing: ``a - b`` is
@@ -99,7 +64,7 @@ class ShiftLane(wiring.Component):
     operands' signs differ, and its sum has the left one's sign; only the very first shift is negated by itself.
     """
 
-    gain = 1
+    gain, rows, missing = 1, ("sum",), 0
 
     def __init__(self, simd, values, weights):
         self.simd, self.values, self.weights = simd, values, weights
@@ -181,7 +146,7 @@ def _added(domain, name, left, right=None):
     return result, negative, values
 
 
-class MultiplyLane(wiring.Component):
+class MultiplyLane(_Coded, wiring.Component):
     """Integer multiply-add for everything else; bipolar operands are decoded to -1 and +1.
 
     ``multiplier``: what multiplies, one of :data:`gen.network.MULTIPLIERS`; empty: what the synthesis tool chooses.
@@ -196,7 +161,7 @@ class MultiplyLane(wiring.Component):
         super().__init__(_ports(simd, values.bits, weights.bits, pad, Values(
             self.word.lo * simd, self.word.hi * simd)))
 
-    gain = 1
+    gain, rows, missing, pad_delay = 1, ("sum",), 0, 0
 
     @property
     def latency(self):
@@ -244,14 +209,22 @@ def _signed(m, value, name):
     return result
 
 
-def lane_for(layer, simd):
-    """The cheapest lane that computes ``layer`` (a :class:`gen.network.Conv`) exactly, ``simd`` wide."""
+def lane_for(layer, simd, taps=1, outside=0):
+    """The cheapest lane that computes ``layer`` (a :class:`gen.network.Conv`) exactly.
+
+    Parameters
+    ----------
+    layer : gen.network.Conv
+    simd, taps : int
+        Channels, and kernel columns, whose products are added in a clock.
+    outside : int
+        How many of these columns always lie outside the image, where that adds nothing.
+    """
     values, weights = layer.input.values, layer.weight_values
     third_symbol = layer.padded and layer.pad_value not in values
-    if values.bipolar and weights.bipolar:
-        return XnorLane(simd, third_symbol)
-    if weights.bipolar and 0 in values:
-        return SignLane(simd, values)
+    if layer.binary:
+        return BinaryLane(simd * (taps - outside), values, pad=third_symbol, missing=simd * outside,
+                          halves=third_symbol and simd % 2 == 1)
     if isinstance(weights, Powers) and not layer.multiplier:
-        return ShiftLane(simd, values, weights)
-    return MultiplyLane(simd, values, weights, third_symbol, layer.multiplier)
+        return ShiftLane(simd * taps, values, weights)
+    return MultiplyLane(simd * taps, values, weights, third_symbol, layer.multiplier)

@@ -7,78 +7,66 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bits import pack
-from .counters import nest, select, wrap_add
+from .accumulator import DspAccumulator, LutAccumulator, TotalAccumulator, Totals
+from .counters import nest, wrap_add
 from .lanes import lane_for
 from .memory import Queue, Rom
+from .threshold import in_totals
 from .units import add_unit
 
-__all__ = ["MatrixUnit", "ProcessingElement"]
+__all__ = ["MatrixUnit"]
 
-
-class ProcessingElement(wiring.Component):
-    """A lane and its accumulator.
-
-    ``step`` (add to ``total``) and ``first`` (start a new total) come ``lane.latency`` clocks after ``x`` and ``w``.
-    """
-
-    def __init__(self, lane, total):
-        self.lane = lane
-        self.unit_name = f"pe_{total.label}_{lane.unit_name}"
-        members = {name: member for name, member in lane.signature.members.items() if name != "sum"}
-        super().__init__(members | {
-            "step": In(1), "first": In(1), "total": Out(Shape(total.bits, total.signed))})
-
-    def elaborate(self, platform):
-        m = Module()
-
-        add_unit(m, "lane", self.lane, platform)
-        for name in self.lane.signature.members:
-            if name != "sum":
-                m.d.comb += getattr(self.lane, name).eq(getattr(self, name))
-        total = Signal.like(self.total, reset_less=True)
-        with m.If(self.step):
-            m.d.sync += total.eq(self.lane.sum + Mux(self.first, 0, total))
-        m.d.comb += self.total.eq(total)
-
-        return m
+OPERANDS = 2  # clocks from a payload to the lanes' inputs
 
 
 class MatrixUnit(wiring.Component):
     """Products of a window with every filter, ``pe`` filters and ``pixels`` windows at a time.
 
-    One weight word serves all ``pixels`` positions. The arithmetic never waits: a queue takes the totals, and a window
-    is begun only when the queue has room for them, so that no enable fans out to the lanes. Reading the queue puts the
-    totals of neighbouring positions back into stream order.
+    One weight word serves all ``pixels`` positions. The arithmetic never waits: a queue takes the results, and a window
+    is begun only when the queue has room for them, so that no enable fans out to the lanes.
 
     Parameters
     ----------
     layer : gen.network.Conv
         Weights, input values, padding.
-    pe, simd, pixels : int
-        Folding; ``pe`` divides the outputs.
+    folding : gen.folding.Folding
+        ``pe`` divides the outputs; with several ``taps`` a payload is a whole row of the image.
+    threshold : gen.network.Threshold, optional
+        Of binary activations, which then are what is put out: each sum begins at a start value that makes its sign the
+        activation. Without it: totals.
     file : str
         Stem of the weight file.
 
     Members
     -------
-    i : In(stream.Signature(pixels * simd * bits + flags))
-        Taps as :class:`gen.hw.window.Window` gives them, each window ``outputs // pe`` times.
-    o : Out(stream.Signature(pe * total.bits))
-        Totals of ``pe`` filters at one position, in stream order; the dot product is ``lane.gain * total + offset``.
+    i : In(stream.Signature(words + flags))
+        Taps as :class:`gen.hw.window.Window` gives them, each window ``folds`` times.
+    o : Out(stream.Signature(pixels * pe * bits))
+        Activations, or totals, of ``pe`` filters at ``pixels`` positions, position 0 in the low bits. The dot product
+        is ``lane.gain * total + offset``.
     """
 
-    def __init__(self, layer, *, pe, simd, pixels, file):
-        if len(layer.weights) % pe:
-            raise ValueError(f"{layer.name}: pe {pe} does not divide {len(layer.weights)} outputs")
-        self.layer, self.pe, self.simd, self.pixels, self.file = layer, pe, simd, pixels, file
-        self.lane = lane_for(layer, simd)
+    def __init__(self, layer, folding, *, threshold=None, file):
+        if len(layer.weights) % folding.pe:
+            raise ValueError(f"{layer.name}: pe {folding.pe} does not divide {len(layer.weights)} outputs")
+        self.layer, self.folding, self.threshold, self.file = layer, folding, threshold, file
+        self.pe, self.simd, self.pixels, self.taps = folding.pe, folding.simd, folding.pixels, folding.taps
+        self.lane = lane_for(layer, self.simd, self.taps)
+        self.lanes = [lane_for(layer, self.simd, self.taps, self._outside(p)) for p in range(self.pixels)]
         self.total = self.lane.total(layer)
-        self.flagged = "pad" in self.lane.signature.members
         self.unit_name = file
-        word = simd * layer.input.values.bits
+        self.word = self.simd * layer.input.values.bits
+        padded = "pad" in self.lane.signature.members
+        rows = layer.pads[0] or layer.pads[2]
+        self.flags = padded and (bool(rows) if self.taps > 1 else self.pixels)
+        words = layer.input.width if self.taps > 1 else self.pixels
+        self.bits = 1 if threshold else self.total.bits
+        if threshold:
+            self.limits = in_totals(threshold.thresholds, self.lane, layer.weights)[:, 0]
+            self.totals = Totals.against(self.total.hi, self.limits)
         super().__init__({
-            "i": In(stream.Signature(pixels * (word + self.flagged))),
-            "o": Out(stream.Signature(pe * self.total.bits)),
+            "i": In(stream.Signature(words * self.word + self.flags)),
+            "o": Out(stream.Signature(self.pixels * self.pe * self.bits)),
         })
 
     @property
@@ -89,123 +77,208 @@ class MatrixUnit(wiring.Component):
     @property
     def beats(self):
         """Payloads of a window."""
-        return self.layer.fan_in // self.simd
+        return self.layer.fan_in // (self.simd * self.taps)
 
     @property
     def latency(self):
-        """Clocks from the last payload of a window to its totals in the queue."""
-        return self.lane.latency + 4
+        """Clocks from the last payload of a window to its results in the queue."""
+        return OPERANDS + self.lane.latency + self._accumulator().latency + 1
 
     @property
     def queue_depth(self):
-        """Totals of a group of positions, those that follow while it is read, and those on their way."""
-        passes = self.pixels - 1
-        return (self.folds if passes else 0) - (-passes * self.folds // self.beats) + self.latency // self.beats + 3
+        """Results that are on their way, or wait for the next unit."""
+        return self.latency // self.beats + 3
 
     def words(self):
-        """Contents of the weight memory: for each fold and tap, ``simd`` weights of ``pe`` filters."""
+        """Contents of the weight memory: for each fold and beat, ``taps * simd`` weights of ``pe`` filters."""
         _, channels, height, width = self.layer.weights.shape
         weights = self.layer.weight_values.encode(self.layer.weights)
-        folded = weights.reshape(self.folds, self.pe, channels // self.simd, self.simd, height, width)
-        rows = folded.transpose(0, 2, 4, 5, 1, 3).reshape(self.folds * self.beats, self.pe * self.simd)
+        folded = weights.reshape(self.folds, self.pe, channels // self.simd, self.simd,
+                                 height, width // self.taps, self.taps)
+        rows = folded.transpose(0, 2, 4, 5, 1, 6, 3).reshape(self.folds * self.beats, -1)
         return pack(rows, self.layer.weight_values.bits)
+
+    def starts(self):
+        """Start values of the sums, for each fold those of ``pe`` filters."""
+        codes = self.totals.start_codes(self.limits) + (0 if self.folding.dsp else self.totals.offset)
+        return pack(codes.reshape(self.folds, self.pe), self._start_bits)
 
     def offsets(self):
         """What to add to ``gain * total`` for each filter, int64."""
         return np.array(self.lane.offsets(self.layer.weights.reshape(len(self.layer.weights), -1)), np.int64)
 
+    @property
+    def pad_code(self):
+        """Code of what lies outside the image; None where that is flagged."""
+        if "pad" in self.lane.signature.members:
+            return None
+        return self.lane.code(self.layer.pad_value)
+
+    @property
+    def _start_bits(self):
+        return self.totals.start_bits if self.folding.dsp else self.totals.bits
+
+    def _columns(self, p):
+        """Column of the image under each tap of position ``p``, of whole rows."""
+        left = p * self.layer.stride[1] - self.layer.pads[1]
+        return range(left, left + self.taps)
+
+    def _inside(self, column):
+        return 0 <= column < self.layer.input.width
+
+    def _outside(self, p):
+        """How many taps of position ``p`` are never there: the lane has to do without them."""
+        if self.taps == 1 or self.layer.pad_value in self.layer.input.values:
+            return 0
+        return sum(not self._inside(column) for column in self._columns(p))
+
+    def _accumulator(self):
+        """Of one lane, or of two."""
+        if not self.threshold:
+            row = getattr(self.lane, self.lane.rows[0]).shape()
+            return TotalAccumulator(row, len(self.lane.rows), self.total)
+        bits = max(len(lane.row0) for lane in self.lanes)
+        return (DspAccumulator if self.folding.dsp else LutAccumulator)(bits, self.totals)
+
     def elaborate(self, platform):
         m = Module()
 
-        full = Signal()
-        push = Signal()
-        step = Signal()
+        full, push, step = Signal(), Signal(), Signal()
         m.d.comb += step.eq(self.i.valid & self.i.ready)
         loops = nest(m, step, beat=self.beats, fold=self.folds)
         beat, beat_last = loops["beat"]
+        fold, fold_last = loops["fold"]
         first = Signal()
         m.d.comb += [first.eq(beat == 0), self.i.ready.eq(~(first & full))]
 
-        x, w, pads = self._operands(m, step, loops["fold"][1])
-        control = [step, first, beat_last]
-        for k in range(2 + self.lane.latency):
-            control = [self._delayed(m, c, f"{n}{k}") for n, c in zip(("step", "first", "last"), control, strict=True)]
-        step_total, first_total, last_total = control
-        m.d.sync += push.eq(step_total & last_total)
-
-        totals = []
-        for p in range(self.pixels):
-            for r in range(self.pe):
-                unit = ProcessingElement(lane_for(self.layer, self.simd), self.total)
-                add_unit(m, f"pe{r}_{p}", unit, platform)
-                m.d.comb += [
-                    unit.x.eq(x.word_select(p, len(x) // self.pixels)),
-                    unit.w.eq(w.word_select(r, len(w) // self.pe)),
-                    unit.step.eq(step_total), unit.first.eq(first_total),
-                ]
-                if self.flagged:
-                    m.d.comb += unit.pad.eq(pads[p])
-                totals.append(unit.total)
-        self._queue(m, step & first, full, push, totals)
+        x, flags, w = self._operands(m, step, fold_last)
+        accumulator = self._accumulator()
+        ready = OPERANDS + self.lane.latency  # clocks until the lanes' rows are there
+        delayed = _Delays(m, {"step": step, "first": first, "last": step & beat_last, "fold": fold, "flags": flags})
+        control = {"first": delayed("first", ready + accumulator.first_delay),
+                   "step": delayed("step", ready + accumulator.step_delay)}
+        m.d.comb += push.eq(delayed("last", ready + accumulator.latency))
+        rows = self._lanes(m, platform, x, w, delayed)
+        starts = self._starts(m, delayed, ready + accumulator.start_delay) if self.threshold else None
+        results = self._accumulate(m, platform, rows, starts, control)
+        self._queue(m, step & first, full, push, results)
 
         return m
 
-    def _delayed(self, m, value, name):
-        register = Signal.like(value, name=name)
-        m.d.sync += register.eq(value)
-        return register
-
     def _operands(self, m, step, wrap):
-        """Activations, weights and padding flags, two clocks after ``step``."""
-        word = self.pixels * self.simd * self.layer.input.values.bits
+        """Activations, ``OPERANDS`` clocks after ``step``, flags at once, and weights as late as activations."""
+        words = len(self.i.payload) - self.flags
         m.submodules.weights = weights = Rom(
-            self.words(), self.pe * self.simd * self.layer.weight_values.bits, self.file, "weights")
+            self.words(), self.pe * self.taps * self.simd * self.layer.weight_values.bits, self.file, "weights",
+            registered=True)
         address = Signal(range(self.folds * self.beats))
         with m.If(step):
             m.d.sync += address.eq(Mux(wrap, 0, address + 1))
-        m.d.comb += weights.read.addr.eq(address)
-        x, w, pads = self.i.payload[:word], weights.read.data, self.i.payload[word:]
-        for k in range(2):
-            registers = [Signal.like(v, name=f"{n}{k}", reset_less=True) for n, v in (("x", x), ("pads", pads))]
-            m.d.sync += [registers[0].eq(x), registers[1].eq(pads)]
-            x, pads = registers
-        w_register = Signal.like(w, name="w1", reset_less=True)
-        m.d.sync += w_register.eq(w)
-        return x, w_register, pads
+        m.d.comb += [weights.read.addr.eq(address), weights.read.en.eq(1)]
+        x = self.i.payload[:words]
+        for k in range(OPERANDS):
+            register = Signal(words, name=f"x{k}", reset_less=True)
+            m.d.sync += register.eq(x)
+            x = register
+        return x, self.i.payload[words:], weights.read.data
 
-    def _queue(self, m, reserve, full, push, totals):
-        """Take ``totals`` at ``push``; give them out position by position. ``full``: no room for another window."""
-        depth, width = self.queue_depth, self.pe * self.total.bits
-        m.submodules.queue = queue = Queue(self.pixels * width, depth, "queue")
-        tail = Signal(range(depth))
-        m.d.comb += [queue.write.addr.eq(tail), queue.write.data.eq(Cat(*totals)), queue.write.en.eq(push)]
+    def _lanes(self, m, platform, x, w, delayed):
+        """Rows of the lanes, position by position; quicker ones, at the edges, wait for the others."""
+        found = []
+        for p, lane in enumerate(self.lanes):
+            taps = [(t, column) for t, column in enumerate(self._columns(p)) if not (
+                lane.missing and not self._inside(column))] if self.taps > 1 else [(0, p)]
+            word = Cat(x.word_select(column, self.word) if self.taps == 1 or self._inside(column)
+                       else self._padding() for _, column in taps)
+            for r in range(self.pe):
+                unit = lane_for(self.layer, self.simd, self.taps, self._outside(p))
+                add_unit(m, f"lane{r}_{p}", unit, platform)
+                size = self.simd * self.layer.weight_values.bits
+                m.d.comb += [unit.x.eq(word), unit.w.eq(Cat(w.word_select(r * self.taps + t, size) for t, _ in taps))]
+                if "pad" in unit.signature.members and self.flags:
+                    flags = delayed("flags", OPERANDS + unit.pad_delay)
+                    m.d.comb += unit.pad.eq(flags[p if self.taps == 1 else 0])
+                found.append([self._late(m, getattr(unit, row), self.lane.latency - lane.latency, f"{row}_{r}_{p}")
+                              for row in unit.rows])
+        return found
+
+    def _padding(self):
+        return Const(pack([[self.pad_code] * self.simd], self.layer.input.values.bits)[0], self.word)
+
+    def _late(self, m, value, clocks, name):
+        for k in range(clocks):
+            register = Signal.like(value, name=f"{name}_{k}", reset_less=True)
+            m.d.sync += register.eq(value)
+            value = register
+        return value
+
+    def _starts(self, m, delayed, clocks):
+        """Start values of ``pe`` filters, ``clocks`` after the first beat."""
+        width = self.pe * self._start_bits
+        if self.folds == 1:
+            return Const(self.starts()[0], width)
+        m.submodules.starts = starts = Rom(self.starts(), width, f"{self.file}_starts", "starts")
+        m.d.comb += [starts.read.addr.eq(delayed("fold", clocks - 1)), starts.read.en.eq(1)]
+        return starts.read.data
+
+    def _accumulate(self, m, platform, rows, starts, control):
+        """Results, position by position."""
+        if self.threshold and self.folding.dsp:
+            return self._in_dsps(m, platform, rows, starts, control)
+        results = []
+        for k, lane in enumerate(rows):
+            unit = add_unit(m, f"accumulator{k % self.pe}_{k // self.pe}", self._accumulator(), platform)
+            names = ("a", "b") if self.threshold else unit.rows
+            m.d.comb += [getattr(unit, name).eq(row) for name, row in zip(names, lane, strict=True)]
+            m.d.comb += [getattr(unit, name).eq(value) for name, value in control.items()]
+            if self.threshold:
+                m.d.comb += unit.start.eq(starts.word_select(k % self.pe, self._start_bits))
+            results.append(unit.sign if self.threshold else unit.total)
+        return results
+
+    def _in_dsps(self, m, platform, rows, starts, control):
+        """Activations of two lanes from one DSP; the last may be alone."""
+        results = []
+        for k in range(0, len(rows), 2):
+            unit = add_unit(m, f"accumulators{k // 2}", self._accumulator(), platform)
+            m.d.comb += [getattr(unit, name).eq(value) for name, value in control.items()]
+            for j, (a, b) in enumerate(rows[k:k + 2]):
+                m.d.comb += [getattr(unit, f"a{j}").eq(a), getattr(unit, f"b{j}").eq(b), getattr(unit, f"start{j}").eq(
+                    starts.word_select((k + j) % self.pe, self._start_bits))]
+                results.append(getattr(unit, f"sign{j}"))
+        return results
+
+    def _queue(self, m, reserve, full, push, results):
+        """Take ``results`` at ``push``; give them out. ``full``: no room for those of another window."""
+        depth = self.queue_depth
+        m.submodules.queue = queue = Queue(len(self.o.payload), depth, "queue")
+        tail, head, pop = Signal(range(depth)), Signal(range(depth)), Signal()
+        reserved, stored = Signal(range(depth + 1)), Signal(range(depth + 1))
+        remaining = Signal.like(reserved)
+        m.d.comb += [queue.write.addr.eq(tail), queue.write.data.eq(Cat(*results)), queue.write.en.eq(push),
+                     queue.read.addr.eq(head), pop.eq((stored != 0) & (~self.o.valid | self.o.ready)),
+                     remaining.eq(reserved + reserve - pop)]
+        m.d.sync += [reserved.eq(remaining), full.eq(remaining == depth), stored.eq(stored + push - pop)]
         with m.If(push):
             m.d.sync += tail.eq(wrap_add(tail, 1, depth))
-
-        # All folds are read for one position after the other; each word is freed when the last position is read.
-        pop = Signal()
-        free = Signal()
-        head = Signal(range(depth))
-        loops = nest(m, pop, read_fold=self.folds, read_pixel=self.pixels)
-        fold, pixel = loops["read_fold"][0], loops["read_pixel"][0]
-        last_pass = pixel == self.pixels - 1
-        ahead = Signal.like(fold, name="ahead")
-        m.d.comb += [ahead.eq(Mux(last_pass, 0, fold)), free.eq(pop & last_pass)]
-        address = Signal(range(2 * depth))
-        m.d.comb += [address.eq(head + ahead), queue.read.addr.eq(Mux(address >= depth, address - depth, address))]
-        with m.If(free):
-            m.d.sync += head.eq(wrap_add(head, 1, depth))
-
-        reserved = Signal(range(depth + 1))
-        stored = Signal(range(depth + 1))
-        remaining = Signal.like(reserved)
-        m.d.comb += [remaining.eq(reserved + reserve - free), pop.eq((stored > ahead) & (~self.o.valid | self.o.ready))]
-        m.d.sync += [reserved.eq(remaining), full.eq(remaining == depth), stored.eq(stored + push - free)]
-
-        oldest = select([queue.read.data.word_select(p, width) for p in range(self.pixels)], pixel)
         result = Signal.like(self.o.payload, name="result", reset_less=True)
         m.d.comb += self.o.payload.eq(result)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(pop):
-            m.d.sync += [self.o.valid.eq(1), result.eq(oldest)]
+            m.d.sync += [self.o.valid.eq(1), result.eq(queue.read.data), head.eq(wrap_add(head, 1, depth))]
+
+
+class _Delays:
+    """Signals some clocks later: ``delays(name, clocks)``, each register once."""
+
+    def __init__(self, m, signals):
+        self.m, self.found = m, {name: [signal] for name, signal in signals.items()}
+
+    def __call__(self, name, clocks):
+        line = self.found[name]
+        while len(line) <= clocks:
+            register = Signal(len(line[0]), name=f"{name}{len(line)}", reset_less=name not in ("step", "last"))
+            self.m.d.sync += register.eq(line[-1])
+            line.append(register)
+        return line[clocks]

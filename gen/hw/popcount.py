@@ -1,200 +1,280 @@
 # amaranth: UnusedElaboratable=no
-"""The XNOR-popcount lane: a binary dot product in few LUTs."""
+"""Compressor trees: very many bits, and XNORs of bits, become two numbers in few LUTs.
+
+A heap is a column of bits for each power of two. Three steps bring it down, with a register after each level:
+
+1. XNORs come in through full adders of two XNORs and a bit, one LUT6_2 each, in chains of ``depth`` of them: half a LUT
+   an XNOR, and a bit goes away with every full adder.
+2. Counters make three bits of seven of one weight, in two LUT6_2 and two bits of a carry chain, level by level, until
+   no column has five: two bits go away a LUT (atom (0,6) of Preusser, FPL 2017, and its carry in).
+3. A ternary adder, a LUT6_2 a bit, makes one number of three; two are left.
+
+In Amaranth's simulator, and for chips without these primitives, each is plain arithmetic in the same structure.
+"""
+
+import pathlib
 
 from amaranth import *
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
-from ..bits import Values
+__all__ = ["PRIMITIVES", "Plan", "compressed", "multiplexers", "ternary_adder"]
 
-__all__ = ["XnorLane"]
+_TEMPLATES = pathlib.Path(__file__).parent / "verilog"
 
-
-def compressed(heights):
-    """How many bits of each weight are left of ``heights`` after six of a weight have become three, wherever there are.
-
-    Six bits of weight w count up to 6: a bit of weights w, 2w and 4w each. Three LUT6 take away three bits.
-    """
-    left = [0] * (len(heights) + 2)
-    for weight, height in enumerate(heights):
-        sixes, rest = divmod(height, 6)
-        for further, bits in enumerate((sixes + rest, sixes, sixes)):
-            left[weight + further] += bits
-    return left[:len(left) - next(k for k, height in enumerate(reversed(left)) if height)]
+# Verilog of the primitives, for simulators; synthesis knows them.
+PRIMITIVES = [_TEMPLATES / f"{name}.v" for name in ("LUT6_2", "CARRY4", "CARRY8")]
 
 
-def _table(vectors, number):
-    """Vectors of the bits of ``number(b)``, from the lowest, for the bits b at each place of up to six ``vectors``.
-
-    A tree of multiplexers over one input after the other, which becomes one LUT6 a bit. Full adders, which share what
-    is between, would need half as much again.
-    """
-    words = [[word >> k & 1 for k in range(len(vectors))] for word in range(1 << len(vectors))]
-    numbers = [number(word) for word in words]
-    return [_chosen(vectors, [value >> bit & 1 for value in numbers]) for bit in range(max(numbers).bit_length())]
+KEPT = {"shreg_extract": "no"}  # bits that wait for others do so in flip-flops, of which there are enough, not in LUTs
+FEWEST = 5  # bits that are worth a counter of seven
 
 
-def _chosen(vectors, table):
-    """Bits of ``table`` at the numbers that ``vectors`` make up place by place, the first in the lowest bit."""
-    *others, vector = vectors
-    low, high = table[:len(table) // 2], table[len(table) // 2:]
-    if low == high:
-        return _chosen(others, low)
-    if not any(low):
-        return vector & _chosen(others, high) if not all(high) else vector
-    if not any(high):
-        return ~vector & _chosen(others, low) if not all(low) else ~vector
-    if high == [1 - bit for bit in low]:
-        return vector ^ _chosen(others, low)
-    if all(low):
-        return ~vector | _chosen(others, high)
-    if all(high):
-        return vector | _chosen(others, low)
-    return (vector & _chosen(others, high)) | (~vector & _chosen(others, low))
-
-
-def _agreements(bits):
-    """How many bits of the first half are those of the second."""
-    half = len(bits) // 2
-    return sum(a == b for a, b in zip(bits[:half], bits[half:], strict=True))
-
-
-def _by_weight(parts):
-    """Columns of bits of one weight each, from (weight of the lowest, vectors of bits of ascending weight)."""
-    columns = {}
-    for weight, vectors in parts:
-        for further, vector in enumerate(vectors):
-            columns.setdefault(weight + further, []).append(vector)
-    return [Cat(columns[weight]) for weight in sorted(columns)]
-
-
-def _slices(vector, count):
-    """``vector`` cut into ``count`` equal ones."""
-    size = len(vector) // count
-    return [vector[k * size:(k + 1) * size] for k in range(count)]
-
-
-def _compressed(weight, column):
-    """Of each six bits three, and what is left over, as :func:`_by_weight` takes them."""
-    whole = len(column) // 6 * 6
-    if whole:
-        yield weight, _table(_slices(column[:whole], 6), sum)
-    yield weight, [column[whole:]]
-
-
-def _registered(m, columns, name):
-    """The same bits a clock later."""
-    registers = [Signal(len(column), name=f"{name}_{1 << k}", reset_less=True) for k, column in enumerate(columns)]
-    m.d.sync += [register.eq(column) for register, column in zip(registers, columns, strict=True)]
-    return registers
-
-
-class XnorLane(wiring.Component):
-    """Binary weights and activations: agreements of ``x`` and ``w`` are counted.
-
-    Reading bits as signs (1 is +1, 0 is -1), the dot product is ``2 * count - simd``. Three agreements become a number
-    of two bits, in two LUT6, which absorb the XNOR. Compressors then take six bits of a weight to three in three LUT6,
-    level by level, with a register after each, until no weight has six; adders end it. A word outside the image must
-    add half its length: ``pad`` resets the last register to that. For an odd ``simd`` counts are then kept in halves,
-    to stay exact.
+class Plan:
+    """Sizes of the tree of a heap.
 
     Parameters
     ----------
-    simd : int
-        Number of bits in each vector.
-    pad : bool
-        Whether there is a ``pad`` input.
+    pairs, bits : list of int
+        How many XNORs, and how many single bits, there are of each weight.
+    width : int
+        Bits of the result, which is exact modulo ``2 ** width``: what weighs more is left out.
+    depth : int
+        LUTs in a row between registers.
 
-    Members
-    -------
-    x, w : In(simd)
-        Activations and weights.
-    pad : In(1)
-        This word lies outside the image.
-    sum : Out
-        Count (or twice the count), ``latency`` clocks later.
+    Attributes
+    ----------
+    levels : list of list of int
+        Bits of each weight after the XNORs, and after each level of counters.
+    rows : list of list of int
+        Weights of the bits of each number that is left then.
     """
 
-    def __init__(self, simd, pad=False):
-        self.simd, self.pads = simd, pad
-        self.halves = pad and simd % 2 == 1
-        self.unit_name = f"xnor_popcount_{simd}" + "_pad" * pad
-        super().__init__({"x": In(simd), "w": In(simd), "sum": Out(range((simd << self.halves) + 1))}
-                         | ({"pad": In(1)} if pad else {}))
+    def __init__(self, pairs, bits, width, depth=4):
+        self.pairs, self.width, self.depth = pairs, width, depth
+        heap = [0] * (width + 2)
+        for weight, count in enumerate(bits):
+            heap[weight] += count
+        for weight, count in enumerate(pairs):
+            begun = bits[weight] if weight < len(bits) else 0
+            heap[weight] += max(self.chains(count) - begun, 0)  # a chain begins with a single bit where there is one
+            heap[weight + 1] += adders(count)
+        self.levels = [heap[:width]]
+        while max(heap[:width]) >= FEWEST:
+            heap = [0] * (width + 2)
+            for weight, height in enumerate(self.levels[-1]):
+                count, left = counters(height)
+                for further, bits_left in enumerate((count + left, count, count)):
+                    heap[weight + further] += bits_left
+            self.levels.append(heap[:width])
+        last = self.levels[-1]
+        self.rows = [[weight for weight, height in enumerate(last) if height > k] for k in range(max(last))]
+
+    def chains(self, pairs):
+        """Chains of full adders that ``pairs`` XNORs take."""
+        return -(-adders(pairs) // self.depth)
 
     @property
-    def levels(self):
-        """Bits of each weight after the XNORs, and after each level of compressors."""
-        found = [[-(-self.simd // 3), (self.simd + 1) // 3]]
-        found[0] = found[0][:1 + (self.simd > 1)]
-        while max(found[-1]) >= 6:
-            found.append(compressed(found[-1]))
+    def sums(self):
+        """Which rows are added, so that two are left: (numbers of the rows, weights of the sum) each.
+
+        The later a row the shorter it is.
+        """
+        found = []
+        for group in {3: [(1, 2)], 4: [(1, 2, 3)]}.get(len(self.rows), []):
+            low, high = min(self.rows[k][0] for k in group), max(self.rows[k][-1] for k in group)
+            found.append((group, range(low, min(high + len(group), self.width))))
         return found
 
     @property
     def latency(self):
-        """Clocks from the vectors to the sum: a register after each level, and every second one of the adders."""
-        last = self.levels[-1]
-        adders = 1 if sum(last) <= 6 else (max(last) - 1).bit_length()
-        return len(self.levels) + ((adders + 1) // 2 if max(last) > 1 else 0)
+        """Registers from the heap to the two numbers."""
+        return len(self.levels) + bool(self.sums)
 
     @property
-    def gain(self):
-        """Dot product per unit of ``sum``."""
-        return 1 if self.halves else 2
+    def luts(self):
+        """LUTs of the whole tree."""
+        counted = sum(counters(height)[0] for level in self.levels[:-1] for height in level)
+        return sum(map(adders, self.pairs)) + 2 * counted + sum(len(weights) for _, weights in self.sums)
 
-    def offsets(self, rows):
-        """Dot product of each row of weights where ``sum`` totals 0."""
-        return [-len(row) for row in rows]
 
-    def total(self, layer):
-        """Values that the sum over any row of ``layer`` takes."""
-        return Values(0, layer.fan_in << self.halves)
+def adders(pairs):
+    """Full adders that take in ``pairs`` XNORs."""
+    return (pairs + 1) // 2
 
-    def elaborate(self, platform):
-        m = Module()
 
-        whole = self.simd // 3 * 3
-        parts = [(0, _table([*_slices(self.x[:whole], 3), *_slices(self.w[:whole], 3)], _agreements))] * (whole > 0)
-        if whole < self.simd:
-            parts.append((0, _table([*self.x[whole:], *self.w[whole:]], _agreements)))
-        columns = _by_weight(parts)
-        for level in range(1, len(self.levels)):
-            columns = _registered(m, columns, f"level{level}")
-            columns = _by_weight(part for weight, column in enumerate(columns) for part in _compressed(weight, column))
-        height = max(map(len, columns))
-        if height > 1:
-            columns = _registered(m, columns, "last")
-        rows = [Cat(column[k] if k < len(column) else Const(0, 1) for column in columns) for k in range(height)]
-        if sum(map(len, columns)) <= 6:
-            weights = [1 << weight for weight, column in enumerate(columns) for _ in column]
-            rows = [Cat(_table([bit for column in columns for bit in column],
-                               lambda word: sum(bit * weight for bit, weight in zip(word, weights, strict=True))))]
-        count = self._tree(m, rows)
-        half = self._pad(m, count) if self.pads else None
-        m.d.comb += self.sum.eq(Cat(half, count) if self.halves else count)
+def counters(height):
+    """Counters for so many bits of a weight, and how many bits are left."""
+    count, left = divmod(height, 7)
+    return (count + 1, 0) if left >= FEWEST else (count, left)
 
-        return m
 
-    def _tree(self, m, terms):
-        """Register with the sum of ``terms``."""
-        levels = max(1, (len(terms) - 1).bit_length())
-        for level in range(levels):
-            pairs = [terms[k:k + 2] for k in range(0, len(terms), 2)]
-            sums = [sum(pair[1:], pair[0]) for pair in pairs]
-            shapes = [range(self.simd + 1)] if level == levels - 1 else [total.shape() for total in sums]
-            terms = [Signal(shape, name=f"sum{level}_{k}", reset_less=True) for k, shape in enumerate(shapes)]
-            domain = m.d.sync if level % 2 or level == levels - 1 else m.d.comb
-            domain += [term.eq(total) for term, total in zip(terms, sums, strict=True)]
-        return terms[0]
+def carry_bits(platform):
+    """Bits of a carry block of the chip, which then has LUT6_2s, too; 0: no such chip."""
+    return getattr(platform, "carry_bits", 0)
 
-    def _pad(self, m, count):
-        """Replace the register ``count`` by half of ``simd`` where the word is padding; returns when it is, as late."""
-        delayed = self.pad
-        for k in range(self.latency):
-            register, source = Signal(name=f"pad{k}", reset_less=True), delayed
-            m.d.sync += register.eq(source)
-            delayed = register
-        with m.If(source):
-            m.d.sync += count.eq(self.simd // 2)
-        return delayed
+
+class _Cells:
+    """Instance ``name`` of the Verilog template ``kind``: ``width`` equal cells side by side."""
+
+    def __init__(self, kind, name, parameters, inputs, outputs):
+        self.name, self.template, self.parameters = name, _TEMPLATES / f"{kind}.v", parameters
+        self.inputs, self.outputs = inputs, outputs
+
+    def connections(self):
+        """Parameters and ports of the template."""
+        return self.parameters | {f"i_{port}": value for port, value in self.inputs.items()} | {
+            f"o_{port}": value for port, value in self.outputs.items()}
+
+
+def _cells(m, platform, kind, name, plain, **inputs):
+    """Equal cells side by side, the primitives of template ``kind`` or what ``plain`` says; returns their outputs."""
+    ports = {port: Signal(len(value), name=f"{name}_{port}") for port, value in inputs.items()}
+    m.d.comb += [ports[port].eq(value) for port, value in inputs.items()]
+    results, width = plain(**ports), len(next(iter(ports.values())))
+    outputs = {port: Signal(width, name=f"{name}_{port}") for port in results}
+    if carry_bits(platform):
+        chained = kind in ("counters", "ternary_adder")
+        parameters = {"p_WIDTH": width} | ({"p_CARRY": carry_bits(platform)} if chained else {})
+        m.submodules[name] = platform.instance(_Cells(kind, name, parameters, ports, outputs))
+    else:
+        m.d.comb += [outputs[port].eq(value) for port, value in results.items()]
+    return list(outputs.values())
+
+
+def _full_adder(a, b, c):
+    return a ^ b ^ c, (a & b) | (c & (a ^ b))
+
+
+def _xnor_adders(x0, w0, x1, w1, c):
+    total, carry = _full_adder(~(x0 ^ w0), ~(x1 ^ w1), c)
+    return {"sum": total, "carry": carry}
+
+
+def _counters(a, b, c, d, e, f, g):
+    (abc, abc_carry), (de, de_carry) = _full_adder(a, b, c), _full_adder(d, e, f)
+    one, carry = _full_adder(abc, de, g)
+    two, four = _full_adder(abc_carry, de_carry, carry)
+    return {"one": one, "two": two, "four": four}
+
+
+def _ternary_adder(a, b, c, clear):
+    return {"sum": a + b + Mux(clear, 0, c)}
+
+
+def ternary_adder(m, platform, name, a, b, c, clear=None):
+    """``a + b + c``, or ``a + b`` while ``clear``: as wide as ``a``, in a LUT a bit."""
+    clear = Const(0, 1) if clear is None else clear
+    (total,) = _cells(m, platform, "ternary_adder", name, _ternary_adder, a=a, b=b, c=c, clear=clear)
+    return total
+
+
+def _multiplexers(a, b, choose):
+    return {"result": Mux(choose, b, a)}
+
+
+def multiplexers(m, platform, name, a, b, choose):
+    """``b`` while ``choose``, else ``a``: half a LUT a bit."""
+    (result,) = _cells(m, platform, "multiplexers", name, _multiplexers, a=a, b=b, choose=choose)
+    return result
+
+
+def _xnors(m, platform, plan, weight, x, w, bits):
+    """Of the XNORs of ``x`` and ``w`` and the single ``bits``: what is left of this weight, and carries."""
+    chains, left, place, carries = plan.chains(len(x)), adders(len(x)), 0, []
+    total = Cat(*bits[:chains], Const(0, max(0, chains - len(bits))))
+    # An odd number's last full adder takes in an XNOR that is 0.
+    x, w = (_named(m, f"{name}_{1 << weight}", Cat(vector, Const(last, len(vector) % 2)))
+            for name, vector, last in (("x", x, 0), ("w", w, 1)))
+    for k in range(plan.depth):
+        count, left = min(chains, left), left - min(chains, left)
+        if count:
+            middle, place = place + count, place + 2 * count
+            one, carry = _cells(m, platform, "xnor_adders", f"xnors{k}_{1 << weight}", _xnor_adders,
+                                x0=x[middle - count:middle], w0=w[middle - count:middle],
+                                x1=x[middle:place], w1=w[middle:place], c=total[:count])
+            total = Cat(one, total[count:])
+            carries.append(carry)
+    return Cat(total, *bits[chains:]), Cat(*carries)
+
+
+def _named(m, name, value):
+    """A signal that is ``value``: to take bits of an expression takes Amaranth time quadratic in its length."""
+    signal = Signal(len(value), name=name)
+    m.d.comb += signal.eq(value)
+    return signal
+
+
+def _counted(m, platform, plan, columns, level):
+    """The columns after another level of counters."""
+    found = [[] for _ in range(plan.width + 2)]
+    for weight, column in enumerate(columns):
+        count, left = counters(len(column))
+        taken = column[:len(column) - left]
+        if count:
+            parts = {port: Cat(part := taken[k * count:(k + 1) * count], Const(0, count - len(part)))
+                     for k, port in enumerate("abcdefg")}
+            sums = _cells(m, platform, "counters", f"counters{level}_{1 << weight}", _counters, **parts)
+            for further, total in enumerate(sums):
+                found[weight + further].append(total)
+        found[weight].append(column[len(taken):])
+    return [Cat(*parts) for parts in found[:plan.width]]
+
+
+def _registered(m, columns, name):
+    """The same bits a clock later."""
+    registers = [Signal(len(column), name=f"{name}_{1 << weight}", reset_less=True, attrs=KEPT)
+                 for weight, column in enumerate(columns)]
+    m.d.sync += [register.eq(column) for register, column in zip(registers, columns, strict=True)]
+    return registers
+
+
+def compressed(m, platform, plan, pairs, bits):
+    """Two numbers whose sum is that of a heap, ``plan.latency`` clocks later.
+
+    Parameters
+    ----------
+    plan : Plan
+    pairs : list of (Value, Value)
+        For each weight the vectors whose bits' XNORs are added.
+    bits : list of list of Value
+        For each weight the single bits that are added.
+
+    Returns
+    -------
+    list of Signal
+        Registers of ``plan.width`` bits.
+    """
+    columns = [[] for _ in range(plan.width + 1)]
+    for weight, single in enumerate(bits[:plan.width]):
+        if weight < len(pairs) and len(pairs[weight][0]):
+            rest, carries = _xnors(m, platform, plan, weight, *pairs[weight], single)
+            columns[weight].append(rest)
+            columns[weight + 1].append(carries)
+        else:
+            columns[weight] += single
+    columns = [Cat(*parts) for parts in columns[:plan.width]]
+    for level in range(1, len(plan.levels)):
+        columns = _registered(m, columns, f"level{level}")
+        columns = _counted(m, platform, plan, columns, level)
+    return _rows(m, platform, plan, columns)
+
+
+def _rows(m, platform, plan, columns):
+    """The rows that are left in ``columns``, two at most, in registers."""
+    if plan.sums:
+        columns = _registered(m, columns, "last")
+    rows = [Cat(column[k] if k < len(column) else Const(0, 1) for column in columns) for k in range(len(plan.rows))]
+    added = set()
+    for number, (group, weights) in enumerate(plan.sums):
+        low, high = weights[0], weights[-1] + 1
+        terms = [Cat(rows[k][low:high]) for k in group]
+        if len(terms) == 3:
+            total = ternary_adder(m, platform, f"sum{number}", *terms)
+        else:
+            total = Signal(high - low, name=f"sum{number}")
+            m.d.comb += total.eq(terms[0] + terms[1])
+        rows.append(Cat(Const(0, low), total))
+        added |= set(group)
+    left = [row for k, row in enumerate(rows) if k not in added]
+    registers = [Signal(plan.width, name=f"row{k}", reset_less=True) for k in range(2)]
+    m.d.sync += [register.eq(row) for register, row in zip(registers, left, strict=False)]
+    return registers

@@ -110,10 +110,10 @@ class Buffer(wiring.Component):
 
 
 class Recode(wiring.Component):
-    """The same numbers in the codes of a wider range of values. Combinational."""
+    """Numbers in the codes of another range of values that holds them, all moved by ``offset``. Combinational."""
 
-    def __init__(self, source, values, lanes):
-        self.source, self.values, self.lanes = source, values, lanes
+    def __init__(self, source, values, lanes, offset=0):
+        self.source, self.values, self.lanes, self.offset = source, values, lanes, offset
         self.unit_name = f"recode_{source.label}_{values.label}_{lanes}"
         super().__init__({
             "i": In(stream.Signature(lanes * source.bits)),
@@ -126,7 +126,7 @@ class Recode(wiring.Component):
         m.d.comb += [self.o.valid.eq(self.i.valid), self.i.ready.eq(self.o.ready)]
         for k in range(self.lanes):
             value = decoded(self.i.payload.word_select(k, self.source.bits), self.source)
-            m.d.comb += self.o.payload.word_select(k, self.values.bits).eq(value)
+            m.d.comb += self.o.payload.word_select(k, self.values.bits).eq(value + self.offset)
 
         return m
 
