@@ -27,24 +27,29 @@ class Fifo(wiring.Component):
         m.submodules.words = words = Ram(self.width, self.depth, "words")
         held = Signal(range(self.depth + 1))
         stored = Signal(range(self.depth + 1))  # and not yet at the output
+        full = Signal()
+        some = Signal()  # stored
         tail = Signal(range(words.depth))
         head = Signal(range(words.depth))
         put, fetch, take, advance = (Signal(name=name) for name in ("put", "fetch", "take", "advance"))
         m.d.comb += [
-            self.i.ready.eq(held != self.depth),
+            self.i.ready.eq(~full),
             put.eq(self.i.valid & self.i.ready),
             take.eq(self.o.valid & self.o.ready),
             advance.eq(~self.o.valid | self.o.ready),
-            fetch.eq(advance & (stored != 0)),
+            fetch.eq(advance & some),
             words.write.addr.eq(tail), words.write.data.eq(self.i.payload), words.write.en.eq(put),
             words.read.addr.eq(head), words.read.en.eq(fetch), self.o.payload.eq(words.read.data),
         ]
-        m.d.sync += [held.eq(held + put - take), stored.eq(stored + put - fetch)]
+        with m.If(put != take):  # flags beside the counters: comparing these first would be deep
+            m.d.sync += [held.eq(held + Mux(put, 1, -1)), full.eq(put & (held == self.depth - 1))]
+        with m.If(put != fetch):
+            m.d.sync += [stored.eq(stored + Mux(put, 1, -1)), some.eq(put | (stored != 1))]
         with m.If(put):
             m.d.sync += tail.eq(wrap_add(tail, 1, words.depth))
         with m.If(fetch):
             m.d.sync += head.eq(wrap_add(head, 1, words.depth))
         with m.If(advance):
-            m.d.sync += self.o.valid.eq(stored != 0)
+            m.d.sync += self.o.valid.eq(some)
 
         return m

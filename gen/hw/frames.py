@@ -9,7 +9,6 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .counters import select
 from .stream import wrapping
 from .units import add_unit
 
@@ -98,7 +97,11 @@ class FrameGuard(wiring.Component):
 
 
 class VerdictQueue(wiring.Component):
-    """Up to ``depth`` single bits, first in, first out: a shift register and a level."""
+    """Up to ``depth`` single bits, first in, first out.
+
+    All bits move one place towards the output when the first is taken. A free place takes whatever is at the input, and
+    the first free one is used up when that is a bit: so nothing is counted or selected, which would be deep.
+    """
 
     def __init__(self, depth):
         if depth < 1:
@@ -113,18 +116,24 @@ class VerdictQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        bits = Signal(self.depth)  # newest first
-        level = Signal(range(self.depth + 1))
-        push, pop = self.i.valid & self.i.ready, self.o.valid & self.o.ready
+        bits = Signal(self.depth, reset_less=True)  # oldest first
+        used = Signal(self.depth)
+        push = Signal()
+        pop = Signal()
 
         m.d.comb += [
-            self.i.ready.eq(level != self.depth),
-            self.o.valid.eq(level != 0),
-            self.o.payload.eq(select(bits, (level - 1)[:len(level)])),
+            push.eq(self.i.valid & self.i.ready), pop.eq(self.o.valid & self.o.ready),
+            self.i.ready.eq(~used[-1]),
+            self.o.valid.eq(used[0]),
+            self.o.payload.eq(bits[0]),
         ]
-        m.d.sync += level.eq(level + push - pop)
-        with m.If(push):
-            m.d.sync += bits.eq(Cat(self.i.payload, bits))
+        with m.If(pop & ~push):
+            m.d.sync += used.eq(used[1:])
+        with m.Elif(push & ~pop):
+            m.d.sync += used.eq(Cat(1, used))
+        filled = Signal(self.depth + 1)
+        m.d.comb += filled.eq(Cat((bits & used) | (self.i.payload.replicate(self.depth) & ~used), self.i.payload))
+        m.d.sync += bits.eq(Mux(pop, filled[1:], filled))
 
         return m
 

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, connect, flipped
 
 from ..network import Tensor
 from .axi import AxiLite, AxiLiteTarget
+from .counters import select
 from .units import add_unit
 
 __all__ = ["ADDRESS_WIDTH", "EVENTS", "MAGIC", "OFFSETS", "REGISTERS", "Geometry", "Register", "RegisterFile",
@@ -89,10 +90,14 @@ def serve(m, bus, registers, contents):
         For each register that is ``wo`` or ``w1c``, by name: bits written as one, in the cycle in which they are.
     """
     ones, mask = {}, bus.write_mask & bus.write.replicate(32)
+    read = {register.offset >> 2: 0 if register.access == "wo" else contents[register.name] for register in registers}
+    width = max(read).bit_length()
+    low, high = bus.read_address[:width], bus.read_address[width:]
+    word = select([Value.cast(read.get(number, 0)) for number in range(1 << width)], low)  # flatter than cases
+    m.d.comb += bus.read_data.eq(Mux(high.any(), 0, word))
     with m.Switch(bus.read_address):
-        for register in registers:
-            with m.Case(register.offset >> 2):
-                m.d.comb += bus.read_data.eq(0 if register.access == "wo" else contents[register.name])
+        with m.Case(*read):
+            pass
         with m.Default():
             m.d.comb += bus.read_error.eq(1)
     with m.Switch(bus.write_address):

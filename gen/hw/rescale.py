@@ -97,6 +97,7 @@ class Rescale(wiring.Component):
         low, high = self.values.lo, self.values.hi
         least, most = (bound >> self.shift for bound in (self.product.lo + self.addends.lo,
                                                          self.product.hi + self.addends.hi))
-        total = Mux(total > high, high, total) if most > high else total
-        total = Mux(total < low, low, total) if least < low else total
-        return (total | C(0, self.values.bits))[:self.values.bits]
+        # Both bounds at once, not one behind the other, which would be deep.
+        result = Mux(total < low, low, total) if least < low else total
+        result = Mux(total > high, high, result) if most > high else result
+        return (result | C(0, self.values.bits))[:self.values.bits]

@@ -53,6 +53,7 @@ class TopK(wiring.Component):
         scores = [Signal(self.shape, name=f"score{place}") for place in range(self.k)]
         channels = [Signal(self.number, name=f"channel{place}") for place in range(self.k)]
         channel = Signal(self.number)  # of the score at the input
+        seen = Signal(self.k)  # places that are taken; the others are beaten by anything
         given = Signal(range(self.k))
         full = Signal()  # all scores are in: give the result
 
@@ -65,13 +66,11 @@ class TopK(wiring.Component):
         with m.If(self.i.valid & self.i.ready):
             last = channel == self.classes - 1
             m.d.sync += channel.eq(Mux(last, 0, channel + 1))
-            m.d.sync += full.eq(last)
+            m.d.sync += [full.eq(last), seen.eq(Mux(last, 0, Cat(1, seen)))]
             score, number, before = self.i.payload, channel, C(1)
             for place in range(self.k):
-                # Places beyond the scores seen so far are empty, and beaten by anything.
-                seen = channel > place if place < self.classes - 1 else C(0)
                 stays = Signal(name=f"stays{place}")
-                m.d.comb += stays.eq(seen & (scores[place] >= self.i.payload))
+                m.d.comb += stays.eq(seen[place] & (scores[place] >= self.i.payload))
                 with m.If(~stays):
                     m.d.sync += scores[place].eq(Mux(before, self.i.payload, score))
                     m.d.sync += channels[place].eq(Mux(before, channel, number))
