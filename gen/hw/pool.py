@@ -183,9 +183,9 @@ class BlockPool(wiring.Component):
         height = output.height * kernel[0]
         if (payloads, image.height) == (used, height):
             return Const(1)
-        loops = nest(m, self.i.valid & self.i.ready, position=payloads, line=image.height)
-        (position, _), (line, _) = loops.values()
-        return (position < used) & (line < height)
+        loops = nest(m, self.i.valid & self.i.ready, x=payloads, y=image.height)
+        (x, _), (y, _) = loops.values()
+        return (x < used) & (y < height)
 
     def _taps(self):
         """The columns of each block and channel in a payload; of all its channels, if they are merged bit by bit."""
