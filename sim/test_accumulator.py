@@ -9,8 +9,7 @@ import pytest
 
 from gen.emit import Emitter
 from gen.hw.accumulator import DspAccumulator, LutAccumulator
-from gen.hw.svpe.dsp import MODEL
-from tests.test_accumulator import accumulator, random_windows, script, totals_of
+from tests.test_accumulator import random_windows, script, totals_of
 
 from .simulator import run
 from .test_units import QUICK
@@ -19,7 +18,7 @@ from .test_units import QUICK
 def in_verilog(form, bits, beats, folder, middle=True, tool=QUICK, edit=lambda text: text):
     """Run :mod:`sim.replay_bench` with windows of at most ``beats`` beats on the Verilog, after ``edit``."""
     totals, rng = totals_of(bits, beats, middle), random.Random(bits)
-    dut = accumulator(form, bits, totals)
+    dut = form(bits, totals)
     clocks = script(dut, random_windows(rng, bits, beats, totals, count=150), rng)
     rtl, bench = folder / "rtl", folder / "bench.json"
     rtl.mkdir()
@@ -29,7 +28,7 @@ def in_verilog(form, bits, beats, folder, middle=True, tool=QUICK, edit=lambda t
     path.write_text(edit(verilog))
     bench.write_text(json.dumps([{side: {name: f"{value:x}" for name, value in ports.items()}
                                   for side, ports in clock.items()} for clock in clocks]))
-    run([path, MODEL], "accumulator", "sim.replay_bench", folder, environment={"POPWEAVE_BENCH": str(bench)},
+    run([path], "accumulator", "sim.replay_bench", folder, environment={"POPWEAVE_BENCH": str(bench)},
         simulator=tool)
 
 

@@ -214,8 +214,9 @@ class LutAccumulator(wiring.Component):
         total = Signal(self.totals.bits, reset_less=True)
         before = multiplexers(m, platform, "before", total, self.start, self.first)
         a, b = (Cat(row, Const(0, len(total)))[:len(total)] for row in (self.a, self.b))
+        following = ternary_adder(m, platform, "sum", a, b, before)
         with m.If(self.step):
-            m.d.sync += total.eq(ternary_adder(m, platform, "sum", a, b, before))
+            m.d.sync += total.eq(following)
         m.d.comb += self.sign.eq(total[-1])
 
         return m
