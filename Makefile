@@ -19,7 +19,7 @@ JOBS   ?= 2
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: help build sim synth train test bench bench-lanes bench-powers bench-svpe bench-energy bench-train lint env clean
+.PHONY: help build sim synth train test bench bench-lanes bench-powers bench-svpe bench-energy bench-train bench-clock lint env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,7 +31,7 @@ help:
 	@echo "make train RECIPE=best DATA=DIR     train NET into runs/, by its own recipe if none is given; resumes where it stopped"
 	@echo "make train NET=tbqnn BITS=3        train power-of-two weights of so many bits"
 	@echo "make test                          the whole test suite"
-	@echo "make bench                         measure what the project promises; bench-lanes, bench-powers, bench-svpe, bench-energy, bench-train: of its parts"
+	@echo "make bench                         measure what the project promises; bench-lanes, bench-powers, bench-svpe, bench-energy, bench-train, bench-clock: of its parts"
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
 
 build: $(VENV)/.gen
@@ -67,6 +67,9 @@ bench-energy: $(VENV)/.sim
 
 bench-train: $(VENV)/.all
 	$(RUN) -m bench.train $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+bench-clock: $(VENV)/.all
+	$(RUN) -m bench.clock $(ARGS)
 
 lint: $(VENV)/.all
 	$(VENV)/bin/ruff check .
