@@ -156,8 +156,9 @@ def _luts(width, depth, distinct=None):
     if distinct is None:
         functions = 2.0 ** min(depth, 64)
         distinct = -functions * expm1(width * log1p(-1 / functions)) if depth > 1 else 0
-    parts = ceil(depth / 64)  # up to four are joined by the multiplexers of a slice
-    return Resources(lut=distinct * (parts if parts <= 4 else DEEP * parts) * (depth > 2), ff=distinct)
+    parts = ceil(depth / 64)  # up to four are joined by the multiplexers of a slice, three like four
+    each = 1 << _bits(parts) if parts <= 4 else DEEP * parts
+    return Resources(lut=distinct * each * (depth > 2), ff=distinct)
 
 
 def forms(width, depth):

@@ -65,10 +65,10 @@ def test_a_form_of_another_depth_is_refused():
 
 @pytest.mark.parametrize("registered", [False, True])
 def test_prices(registered):
-    sizes = [(252, 576), (288, 768), (60, 2304), (144, 4608)]
-    priced = [(width, depth, form) for width, depth in sizes for form, cost, _ in forms(width, depth)
+    sizes = [(252, 576), (144, 768), (36, 2304), (72, 4608)]
+    priced = [(width, depth, form) for width, depth in sizes for form, *_ in forms(width, depth)
               if form == choose(width, depth) or (depth == 576 and form[-1].style != "distributed")]
-    priced += [(252, depth, (Part(depth, "distributed"),)) for depth in (48, 128, 192, 256)]
+    priced += [(40, depth, (Part(depth, "distributed"),)) for depth in (48, 128, 192, 256)]
     readers = [Reader(f"reader{k}", random_words(width, depth), width, form, registered)
                for k, (width, depth, form) in enumerate(priced)]
     for (width, depth, form), found in zip(priced, measure(readers), strict=True):

@@ -123,6 +123,6 @@ class RomParts(wiring.Component):
         chosen = Signal(len(values[0]), name=name)
         with m.Switch(index):
             for number, value in enumerate(values):
-                with m.Case(number):
+                with m.Case(number) if number < len(values) - 1 else m.Default():
                     m.d.comb += chosen.eq(value)
         return chosen
