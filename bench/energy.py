@@ -25,7 +25,7 @@ from bench.figures import report, row
 from gen import golden
 from gen.emit import Emitter
 from gen.hw.svpe.cluster import Cluster
-from gen.hw.svpe.dsp import MODEL
+from gen.hw.vendor import MODELS
 from gen.importers import qonnx
 from gen.svpe.shape import Shape
 from gen.zoo import find
@@ -104,7 +104,7 @@ def mapped(dut, folder):
     Emitter(folder).module(dut, "array")
     design = libyosys.Design()
     for command in (
-            f"read_verilog -lib {MODEL}", f"read_verilog -defer {folder}/*.v",
+            f"read_verilog -lib {' '.join(map(str, MODELS))}", f"read_verilog -defer {folder}/*.v",
             "synth_xilinx -family xcup -top array -flatten -noiopad -noclkbuf", "check -assert", "opt_clean -purge",
             "splitnets", "rename -hide w:*", "rename -enumerate -pattern n%",  # names that no tool has to escape
             f"write_verilog -noattr {folder}/netlist.v", f"write_json {folder}/netlist.json"):
@@ -166,7 +166,7 @@ def measure(form, bits, channels):
         log, bench = clocks(dut, chosen, factors), folder / "bench.json"
         bench.write_text(json.dumps(log))
         cells = pathlib.Path(pyosys.__file__).parent / "share" / "xilinx" / "cells_sim.v"
-        simulator.run([folder / "netlist.v", MODEL], "array", "sim.replay_bench", folder / "sim", saif=True,
+        simulator.run([folder / "netlist.v"], "array", "sim.replay_bench", folder / "sim", saif=True,
                       arguments=["-v", str(cells), "-Wno-SPECIFYIGN", "-Wno-INITIALDLY", "-Wno-UNOPTFLAT"],
                       environment={"POPWEAVE_BENCH": str(bench)})
         found = toggles(folder / "sim" / "array.saif", "array")

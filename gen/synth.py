@@ -25,8 +25,7 @@ from rich.table import Table
 from .build import built, reopen
 from .emit import Emitter
 from .errors import reported
-from .hw.popcount import PRIMITIVES
-from .hw.svpe.dsp import MODEL
+from .hw.vendor import MODELS
 from .resources import Resources
 
 __all__ = ["Netlist", "compare", "mapped", "measure", "synthesise"]
@@ -155,7 +154,7 @@ def _read(folder, top, options):
     global _design, _options  # processes are forked with it: a design cannot be sent to them
     _design, _options = libyosys.Design(), options
     with contextlib.chdir(folder):  # where the memories' contents are
-        _run(_design, f"read_verilog -lib {' '.join(map(str, [MODEL, *PRIMITIVES]))}", "read_verilog -defer *.v",
+        _run(_design, f"read_verilog -lib {' '.join(map(str, MODELS))}", "read_verilog -defer *.v",
              f"hierarchy -check -top {top}", *STYLES)
     return [module for module in _design.modules_.values() if not module.get_blackbox_attribute()]
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from gen import golden
 from gen.errors import UserError
-from gen.hw.svpe import dsp
 from gen.network import Conv, Network, Pool, Rescale, Threshold
 from gen.svpe import model
 from gen.svpe.records import Op
@@ -83,6 +82,6 @@ def simulate(rtl, folder, *, only=None, waves=False, saif=False, tool="verilator
     """
     folder = pathlib.Path(folder).resolve()
     top = json.loads((folder / "bench.json").read_text())["top"]
-    simulator.run([*sorted(rtl.glob("*.v")), dsp.MODEL], top, "sim.array_bench", folder, only=only, waves=waves,
+    simulator.run(sorted(rtl.glob("*.v")), top, "sim.array_bench", folder, only=only, waves=waves,
                   saif=saif, simulator=tool, environment={"POPWEAVE_BENCH": str(folder)})
     return json.loads((folder / "result.json").read_text())

@@ -10,7 +10,7 @@ import tempfile
 import pyslang
 import typer
 
-from gen.hw.svpe.dsp import MODEL
+from gen.hw.vendor import MODELS
 
 from .simulator import tool_environment
 
@@ -22,11 +22,9 @@ STYLE = ("WIDTHEXPAND", "UNUSEDSIGNAL", "PROCASSINIT")
 STYLE += ("UNUSEDPARAM",)
 # Sign bits that are copied within a vector look like a loop to Verilator; Yosys, which looks at bits, finds real ones.
 STYLE += ("UNOPTFLAT",)
-# Yosys writes x == 0 as !x. The DSP's model stands for the device's own.
-WAIVER = f"""`verilator_config
-lint_off -rule WIDTHTRUNC -file "*" -match "*Logical operator*"
-lint_off -file "{MODEL}"
-"""
+# Yosys writes x == 0 as !x. The models stand for the device's own.
+WAIVER = "\n".join(["`verilator_config", 'lint_off -rule WIDTHTRUNC -file "*" -match "*Logical operator*"',
+                    *(f'lint_off -file "{model}"' for model in MODELS), ""])
 
 
 def verilator(sources, top):
@@ -36,7 +34,7 @@ def verilator(sources, top):
         waiver.flush()
         done = subprocess.run(
             ["verilator", "--lint-only", "-Wall", *(f"-Wno-{name}" for name in STYLE), "--top-module", top,
-             waiver.name, "-v", str(MODEL), *sources],
+             waiver.name, *(word for model in MODELS for word in ("-v", str(model))), *sources],
             capture_output=True, text=True, env=os.environ | tool_environment("verilator"), check=False)
     return done.stderr.splitlines() if done.returncode or "%" in done.stderr else []
 
@@ -44,7 +42,7 @@ def verilator(sources, top):
 def slang(sources, top):
     """Errors that slang finds."""
     compilation = pyslang.ast.Compilation()
-    for source in [*sources, MODEL]:
+    for source in [*sources, *MODELS]:
         compilation.addSyntaxTree(pyslang.syntax.SyntaxTree.fromFile(str(source)))
     return [str(d) for d in compilation.getAllDiagnostics() if d.isError()]
 
@@ -52,8 +50,9 @@ def slang(sources, top):
 def yosys(sources, top):
     """Latches, combinational loops, undriven and multiply driven nets that Yosys finds."""
     names = " ".join(source.name for source in sources)
-    commands = [f"read_verilog -lib {MODEL}", f"read_verilog -defer -sv {names}", f"hierarchy -check -top {top}",
-                "proc", "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr", "memory_collect", "check -assert"]
+    commands = [f"read_verilog -lib {' '.join(map(str, MODELS))}", f"read_verilog -defer -sv {names}",
+                f"hierarchy -check -top {top}", "proc", "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr", "memory_collect",
+                "check -assert"]
     # In a process of its own, which an error ends; in the folder of the memories' contents.
     script = f"from pyosys import libyosys\ndesign = libyosys.Design()\nfor c in {commands}: design.run_pass(c)"
     done = subprocess.run([sys.executable, "-c", script], cwd=sources[0].parent, capture_output=True, text=True,

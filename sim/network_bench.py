@@ -131,8 +131,11 @@ async def locate(bench, frame):
         for tap in BENCH["taps"]:
             values, expected = Values(*tap["values"]), golden[tap["layer"]][frame]
             codes = [word >> k * values.bits & (1 << values.bits) - 1
-                     for word in seen[tap["layer"]] for k in range(tap["lanes"])]
-            found = values.decode(np.array(codes[:expected.size])).reshape(expected.shape)
+                     for word in seen[tap["layer"]] for k in range(tap["pixels"] * tap["channels"])]
+            # Of a group of positions one group of channels comes after the other.
+            groups = np.array(codes[:expected.size]).reshape(
+                -1, expected.shape[2] // tap["channels"], tap["pixels"], tap["channels"])
+            found = values.decode(groups.swapaxes(1, 2)).reshape(expected.shape)
             if (found != expected).any():
                 y, x, channel = np.argwhere(found != expected)[0]
                 return (f"first in layer {tap['layer']} at row {y}, column {x}, channel {channel}: "

@@ -33,7 +33,7 @@ def prepare(network, foldings, images, folder, *, build=0):
     taps = {}
     scores = golden.run(network, images, taps)
     layers = {layer.name: layer for layer in network.walk()}
-    plan = {name: folding.cycles(layers[name], chosen) for name, chosen in foldings.items()}
+    plan = folding.streams(network, foldings).cycles
     values = network.output.values
     bench = {
         "top": prefix(network.name) + "accelerator",
@@ -41,8 +41,9 @@ def prepare(network, foldings, images, folder, *, build=0):
         "score": [values.lo, values.hi, values.step],
         "cycles": max(plan.values()),
         "patience": 20 * (sum(plan.values()) + 1000),
-        "taps": [{"layer": name, "unit": unit, "lanes": lanes, "values": [v.lo, v.hi, v.step]}
-                 for name, (unit, lanes) in core.outputs.items() for v in [layers[name].output.values]],
+        "taps": [{"layer": name, "unit": unit, "channels": payload.channels, "pixels": payload.pixels,
+                  "values": [v.lo, v.hi, v.step]}
+                 for name, (unit, payload) in core.outputs.items() for v in [layers[name].output.values]],
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(bench))

@@ -7,6 +7,8 @@ from unittest import mock
 
 from cocotb_tools.runner import get_results, get_runner
 
+from gen.hw.vendor import MODELS
+
 from .waves import convert as waves_to_fst
 
 __all__ = ["run", "tool_environment"]
@@ -49,7 +51,7 @@ def run(sources, top, module, out, *, arguments=(), environment=None, only=None,
     Parameters
     ----------
     sources : list of path
-        Verilog files, and ``.vlt`` files for Verilator.
+        Verilog files, and ``.vlt`` files for Verilator; models of AMD's primitives are added.
     top : str
         Module to simulate.
     module : str
@@ -78,7 +80,7 @@ def run(sources, top, module, out, *, arguments=(), environment=None, only=None,
     with mock.patch.dict(os.environ, tool_environment(simulator)):
         runner = get_runner(simulator)
         runner.build(
-            sources=[pathlib.Path(source).resolve() for source in sources], hdl_toplevel=top, build_dir=out,
+            sources=[*(pathlib.Path(source).resolve() for source in sources), *MODELS], hdl_toplevel=top, build_dir=out,
             build_args=[*ARGUMENTS[simulator], *["--trace-saif"] * saif, *arguments], waves=waves or saif,
             timescale=("1ns", "1ps"))
         results = runner.test(

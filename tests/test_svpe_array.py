@@ -14,7 +14,6 @@ from amaranth.sim import Simulator
 from gen.emit import Emitter
 from gen.hw.svpe import chain, controls
 from gen.hw.svpe.cluster import Cluster
-from gen.hw.svpe.dsp import MODEL
 from gen.svpe.shape import Shape
 from sim import simulator
 
@@ -171,7 +170,7 @@ def in_verilog(shape, folder, edit=lambda text: text):
         path.write_text(edit(path.read_text()))
     bench.write_text(json.dumps([{side: {name: f"{value:x}" for name, value in ports.items()}
                                   for side, ports in clock.items()} for clock in log]))
-    simulator.run([*sorted(rtl.glob("*.v")), MODEL], "cluster", "sim.replay_bench", folder,
+    simulator.run(sorted(rtl.glob("*.v")), "cluster", "sim.replay_bench", folder,
                   environment={"POPWEAVE_BENCH": str(bench)}, simulator=QUICK)
 
 

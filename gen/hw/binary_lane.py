@@ -33,6 +33,8 @@ class BinaryLane(wiring.Component):
         Further products, which are always outside the image.
     halves : bool
         Whether halves are counted.
+    wired : bool
+        Whether weights never change: then ``x`` are the agreements, and there is no ``w``.
 
     Members
     -------
@@ -48,18 +50,21 @@ class BinaryLane(wiring.Component):
 
     rows = ("row0", "row1")
 
-    def __init__(self, simd, values, *, pad=False, missing=0, halves=False):
+    def __init__(self, simd, values, *, pad=False, missing=0, halves=False, wired=False):
         self.simd, self.values, self.pads, self.missing, self.halves = simd, values, pad, missing, halves
+        self.wired = wired
         self.unit_name = f"binary_lane_{simd}" + "".join(part for part, there in (
             (f"_{values.label}", not values.bipolar), ("_pad", pad), (f"_missing{missing}", missing),
-            ("_halves", halves)) if there)
+            ("_halves", halves), ("_wired", wired)) if there)
         self.constant = (missing << halves) // 2
         self.most = (simd * ((1 << values.bits) - 1) << halves) + self.constant
         width = self.most.bit_length()
-        self.plan = Plan([0] * halves + [simd] * values.bits,
-                         [self.constant >> weight & 1 for weight in range(width)], width)
-        super().__init__({"x": In(simd * values.bits), "w": In(simd), "row0": Out(width), "row1": Out(width)}
-                         | ({"pad": In(1)} if pad else {}))
+        terms = ([0] * halves + [simd] * values.bits + [0] * width)[:width]
+        ones = [self.constant >> weight & 1 for weight in range(width)]
+        self.plan = Plan([], [a + b for a, b in zip(terms, ones, strict=True)], width) if wired else Plan(
+            terms, ones, width)
+        super().__init__({"x": In(simd * values.bits), "row0": Out(width), "row1": Out(width)}
+                         | ({} if wired else {"w": In(simd)}) | ({"pad": In(1)} if pad else {}))
 
     @property
     def latency(self):
@@ -97,10 +102,13 @@ class BinaryLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        bits = self.values.bits
-        empty = Const(0, 0), Const(0, 0)
-        pairs = [empty] * self.halves + [(Cat(self.x[bit::bits]), self.w) for bit in range(bits)]
+        bits, empty = self.values.bits, Const(0, 0)
+        terms = [empty] * self.halves + [Cat(self.x[bit::bits]) for bit in range(bits)]
         ones = [[Const(1, 1)] * (self.constant >> weight & 1) for weight in range(self.plan.width)]
+        if self.wired:
+            for column, term in zip(ones, terms, strict=False):
+                column.append(term)
+        pairs = [] if self.wired else [(x, self.w if len(x) else empty) for x in terms]
         rows = compressed(m, platform, self.plan, pairs, ones)
         m.d.comb += [self.row0.eq(rows[0]), self.row1.eq(rows[1])]
         if self.pads:

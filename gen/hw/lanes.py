@@ -209,7 +209,7 @@ def _signed(m, value, name):
     return result
 
 
-def lane_for(layer, simd, taps=1, outside=0):
+def lane_for(layer, simd, taps=1, outside=0, wired=False):
     """The cheapest lane that computes ``layer`` (a :class:`gen.network.Conv`) exactly.
 
     Parameters
@@ -219,12 +219,14 @@ def lane_for(layer, simd, taps=1, outside=0):
         Channels, and kernel columns, whose products are added in a clock.
     outside : int
         How many of these columns always lie outside the image, where that adds nothing.
+    wired : bool
+        Whether weights never change.
     """
     values, weights = layer.input.values, layer.weight_values
     third_symbol = layer.padded and layer.pad_value not in values
     if layer.binary:
         return BinaryLane(simd * (taps - outside), values, pad=third_symbol, missing=simd * outside,
-                          halves=third_symbol and simd % 2 == 1)
+                          halves=third_symbol and simd % 2 == 1, wired=wired)
     if isinstance(weights, Powers) and not layer.multiplier:
         return ShiftLane(simd * taps, values, weights)
     return MultiplyLane(simd * taps, values, weights, third_symbol, layer.multiplier)

@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bits import pack
+from ..memory_cost import named
 from .accumulator import DspAccumulator, LutAccumulator, TotalAccumulator, Totals
 from .counters import nest, wrap_add
 from .lanes import lane_for
@@ -51,8 +52,9 @@ class MatrixUnit(wiring.Component):
             raise ValueError(f"{layer.name}: pe {folding.pe} does not divide {len(layer.weights)} outputs")
         self.layer, self.folding, self.threshold, self.file = layer, folding, threshold, file
         self.pe, self.simd, self.pixels, self.taps = folding.pe, folding.simd, folding.pixels, folding.taps
-        self.lane = lane_for(layer, self.simd, self.taps)
-        self.lanes = [lane_for(layer, self.simd, self.taps, self._outside(p)) for p in range(self.pixels)]
+        self.wired = layer.binary and self.folds * self.beats == 1
+        self.lane = self._lane(0)
+        self.lanes = [self._lane(self._outside(p)) for p in range(self.pixels)]
         self.total = self.lane.total(layer)
         self.unit_name = file
         self.word = self.simd * layer.input.values.bits
@@ -114,6 +116,9 @@ class MatrixUnit(wiring.Component):
             return None
         return self.lane.code(self.layer.pad_value)
 
+    def _lane(self, outside):
+        return lane_for(self.layer, self.simd, self.taps, outside, self.wired)
+
     @property
     def _start_bits(self):
         return self.totals.start_bits if self.folding.dsp else self.totals.bits
@@ -168,19 +173,25 @@ class MatrixUnit(wiring.Component):
     def _operands(self, m, step, wrap):
         """Activations, ``OPERANDS`` clocks after ``step``, flags at once, and weights as late as activations."""
         words = len(self.i.payload) - self.flags
-        m.submodules.weights = weights = Rom(
-            self.words(), self.pe * self.taps * self.simd * self.layer.weight_values.bits, self.file, "weights",
-            registered=True)
-        address = Signal(range(self.folds * self.beats))
-        with m.If(step):
-            m.d.sync += address.eq(Mux(wrap, 0, address + 1))
-        m.d.comb += [weights.read.addr.eq(address), weights.read.en.eq(1)]
         x = self.i.payload[:words]
         for k in range(OPERANDS):
             register = Signal(words, name=f"x{k}", reset_less=True)
             m.d.sync += register.eq(x)
             x = register
-        return x, self.i.payload[words:], weights.read.data
+        return x, self.i.payload[words:], self._weights(m, step, wrap)
+
+    def _weights(self, m, step, wrap):
+        """Weights as late as activations."""
+        if self.wired:
+            return Const(self.words()[0], self.pe * self.taps * self.simd)
+        width, depth = self.pe * self.taps * self.simd * self.layer.weight_values.bits, self.folds * self.beats
+        m.submodules.weights = weights = Rom(self.words(), width, self.file, "weights", registered=True,
+                                             form=named(self.folding.memory, width, max(2, depth)))
+        address = Signal(range(depth))
+        with m.If(step):
+            m.d.sync += address.eq(Mux(wrap, 0, address + 1))
+        m.d.comb += [weights.read.addr.eq(address), weights.read.en.eq(1)]
+        return weights.read.data
 
     def _lanes(self, m, platform, x, w, delayed):
         """Rows of the lanes, position by position; quicker ones, at the edges, wait for the others."""
@@ -191,10 +202,14 @@ class MatrixUnit(wiring.Component):
             word = Cat(x.word_select(column, self.word) if self.taps == 1 or self._inside(column)
                        else self._padding() for _, column in taps)
             for r in range(self.pe):
-                unit = lane_for(self.layer, self.simd, self.taps, self._outside(p))
-                add_unit(m, f"lane{r}_{p}", unit, platform)
+                unit = add_unit(m, f"lane{r}_{p}", self._lane(self._outside(p)), platform)
                 size = self.simd * self.layer.weight_values.bits
-                m.d.comb += [unit.x.eq(word), unit.w.eq(Cat(w.word_select(r * self.taps + t, size) for t, _ in taps))]
+                weights = Cat(w.word_select(r * self.taps + t, size) for t, _ in taps)
+                if self.wired:
+                    every = Cat(bit.replicate(self.layer.input.values.bits) for bit in weights)
+                    m.d.comb += unit.x.eq(~(word ^ every))
+                else:
+                    m.d.comb += [unit.x.eq(word), unit.w.eq(weights)]
                 if "pad" in unit.signature.members and self.flags:
                     flags = delayed("flags", OPERANDS + unit.pad_delay)
                     m.d.comb += unit.pad.eq(flags[p if self.taps == 1 else 0])

@@ -16,12 +16,9 @@ import pathlib
 
 from amaranth import *
 
-__all__ = ["PRIMITIVES", "Plan", "compressed", "multiplexers", "ternary_adder"]
+__all__ = ["Plan", "compressed", "multiplexers", "ternary_adder"]
 
 _TEMPLATES = pathlib.Path(__file__).parent / "verilog"
-
-# Verilog of the primitives, for simulators; synthesis knows them.
-PRIMITIVES = [_TEMPLATES / f"{name}.v" for name in ("LUT6_2", "CARRY4", "CARRY8")]
 
 
 KEPT = {"shreg_extract": "no"}  # bits that wait for others do so in flip-flops, of which there are enough, not in LUTs

@@ -1,13 +1,8 @@
 """A DSP block of AMD's UltraScale devices; and as the array uses it: a product, and three that are added."""
 
-import pathlib
-
 from amaranth import *
 
-__all__ = ["MODEL", "W_C", "W_RND", "XY_M", "Z_C", "Z_P", "Z_PCIN", "Z_ZERO", "Dsp", "primitive"]
-
-# Verilog of the primitive, for simulators; synthesis knows it.
-MODEL = pathlib.Path(__file__).parents[1] / "verilog" / "DSP48E2.v"
+__all__ = ["W_C", "W_RND", "XY_M", "Z_C", "Z_P", "Z_PCIN", "Z_ZERO", "Dsp", "primitive"]
 
 # OPMODE says what the four operands of the adder are (UG579, tables 2-3 to 2-6).
 W_RND, W_C = 0b10 << 7, 0b11 << 7  # bits 8:7, W: 00 is 0, 01 P, 10 RND, 11 C
