@@ -6,6 +6,8 @@ registers, inputs of multiplexers, words of memories. The control around it is l
 coefficients that :mod:`gen.calibrate` has fitted to Yosys.
 """
 
+from collections import Counter
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 from math import ceil, lcm
@@ -14,28 +16,36 @@ import numpy as np
 
 from .bits import Powers, Values
 from .buffers import least_rows
-from .hw.lanes import MultiplyLane, ShiftLane, SignLane, lane_for
-from .hw.popcount import XnorLane
+from .folding import beats
+from .hw.accumulator import ADDER_BITS, Totals
+from .hw.binary_lane import BinaryLane
+from .hw.lanes import ShiftLane, lane_for
+from .hw.pool import REGISTERS
 from .hw.rescale import Rescale as RescaleUnit
 from .hw.threshold import Threshold as ThresholdUnit
 from .hw.threshold import in_totals
-from .memory_cost import blocks, distinct_columns, in_blocks, mux, ram, rom
+from .memory_cost import blocks, distinct_columns, form_cost, in_blocks, mux, named, ram, rom
 from .network import Add, Concat, Conv, Lookup, Pool, Rescale, Threshold, TopK
 from .resources import Resources
 
-__all__ = ["converters", "cost", "fifo", "fork", "ram", "shell", "units"]
+__all__ = ["arithmetic", "converters", "cost", "dsp_accumulators", "fifo", "fork", "products", "ram", "reorder",
+           "shell", "units", "weight_memory",
+           "window_units"]
 
 DSP_BITS = 9  # narrower products are made of LUTs
-SIGN = 0.55  # LUTs per input bit of a sign lane, up to the adder tree
 FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
+OPERANDS = 2  # clocks from a payload to the lanes
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
 CONTROL = {
     "window": ((3.75, -0.07, 6.35, 2.31, 2.97, 0.96, 4.38, -1.32, 1.21),
                (8.4, 1.54, 6.74, 0.57, 0.63, 1.03, 2.1, -1.1, -0.61)),
+    "rows": ((6.0, 1.5, 3.0), (6.0, 1.0, 1.0)),
     "matrix": ((11.77, 0.82), (1.37, 0.98)),
+    "reorder": ((6.0, 1.0), (2.0, 1.0)),
     "threshold": ((1.62, 0.67), (2.0, 0.01)),
     "offset": ((2.05, 0.96), (7.26, -0.15)),
+    "pool": ((6.0, 1.5), (2.0, 1.0)),
     "reduce": ((4.62, 0.91), (4.06, 0.0)),
     "lookup": ((0.0,), (1.0,)),
     "topk": ((4.0, 0.7, 2.1), (1.0, 0.0, 0.0)),
@@ -67,47 +77,39 @@ def _shifter(x_bits, powers):
     return x_bits + 3 + (1 if powers <= 7 else FAR) * (x_bits + powers - 1)
 
 
-def _counter(lane):
-    """XNORs and compressors, counted; then adders of what is left."""
-    *levels, last = lane.levels
-    luts = sum(lane.levels[0]) + sum(3 * (height // 6) for level in levels for height in level)
-    final = lane.sum.shape().width
-    if max(last) == 1:
-        return Resources(lut=luts, ff=sum(map(sum, levels)) + final)
-    registers = sum(map(sum, lane.levels)) + final
-    if sum(last) <= 6:
-        return Resources(lut=luts + final, ff=registers)
-    rows = [max(weight for weight, height in enumerate(last) if height > k) + 1 for k in range(max(last))]
-    while len(rows) > 1:
-        rows = [max(rows[k:k + 2]) + (k + 1 < len(rows)) for k in range(0, len(rows), 2)]
-        luts += sum(rows)
-    return Resources(lut=luts, ff=registers)
+def _compressors(plan):
+    """XNORs, counters and adders of a compressor tree, and the registers after each level."""
+    last = plan.levels[-1:] if plan.sums else []
+    added = {k for group, _ in plan.sums for k in group}
+    rows = sum(len(row) for k, row in enumerate(plan.rows) if k not in added) + sum(len(w) for _, w in plan.sums)
+    return Resources(lut=plan.luts, ff=sum(map(sum, plan.levels[:-1] + last)) + rows)
+
+
+def _wired(layer, folding):
+    """Whether weights never change, as all are used in every clock."""
+    return layer.binary and layer.weights.size == folding.pe * folding.simd * folding.taps
 
 
 @cache
-def _lane(layer, simd):
+def _lane(layer, simd, taps=1, outside=0, wired=False):
     """Products of one processing element and their sum; the lane itself."""
-    lane = lane_for(layer, simd)
-    bits = 4 if isinstance(lane, XnorLane) else lane.word.bits
+    lane = lane_for(layer, simd, taps, outside, wired)
     match lane:
-        case SignLane():
-            # The first adders take in the signs of up to three terms.
-            signs = SIGN * simd if simd > 3 else 0.8
-            cost = Resources(lut=signs * layer.input.values.bits) + _tree(simd, bits)
+        case BinaryLane():
+            cost = _compressors(lane.plan)
         case ShiftLane():
-            x = lane.values.bits
+            bits, x = lane.word.bits, lane.values.bits
             cost = Resources(lut=_shifter(x, lane.weights.count), ff=bits + 1) * lane.terms
             cost += _tree(lane.terms, bits + 1)
             cost += Resources(lut=x + 1)  # the first one's sign
-        case MultiplyLane():
+        case _:
+            bits = lane.word.bits
             x, w = (max(2, Values(values.lo, values.hi).bits) for values in (lane.values, lane.weights))
             dsp = lane.multiplier == "dsp" or (not lane.multiplier and x + w >= DSP_BITS)
             luts = 0 if dsp or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
             decoder = w * isinstance(lane.weights, Powers)
-            cost = Resources(lut=luts + decoder, ff=bits, dsp=dsp) * simd + _tree(simd, bits)
-            cost += Resources(lut=-(simd // 2)) * (bits <= 3)  # the narrowest adders need no carries
-        case _:
-            cost = _counter(lane)
+            cost = Resources(lut=luts + decoder, ff=bits, dsp=dsp) * lane.simd + _tree(lane.simd, bits)
+            cost += Resources(lut=-(lane.simd // 2)) * (bits <= 3)  # the narrowest adders need no carries
     return cost, lane
 
 
@@ -116,49 +118,164 @@ def _control(kind, *sizes):
     return Resources(*(max(0.0, float(np.dot(factors, sizes))) for factors in CONTROL[kind]))
 
 
-def _window(layer, folding, repeat, flagged, rows):
-    image, (height, width), pixels = layer.input, layer.kernel, folding.pixels
+@cache
+def _recoded(layer):
+    """``layer`` as its window sees it, and LUTs a number that recode its input: a signed one's sign, or all bits."""
+    values = layer.input.values
+    if isinstance(layer, Pool):
+        return layer, 0
+    wide = values
+    if layer.padded and layer.pad_value != 0 and layer.pad_value not in values:
+        wide = Values(min(values.lo, layer.pad_value), max(values.hi, layer.pad_value))
+    if wide != values:
+        return replace(layer, input=replace(layer.input, values=wide)), wide.bits
+    return layer, int(layer.binary and values.signed)
+
+
+def _flagged(layer):
+    """Whether windows flag what lies outside the image."""
+    pool = isinstance(layer, Pool)
+    return any(layer.pads) and (layer.kind == "sum" if pool else True) and (
+        0 if pool else layer.pad_value) not in layer.input.values
+
+
+def _row_window(layer, simd, _pixels, repeat, given, rows):
+    image, height = layer.input, layer.kernel[0]
+    word, groups, memories = simd * image.values.bits, image.channels // simd, image.width // given
+    depth = max(2, (rows - 1 << _bits(groups)) + groups)
+    padded, flagged = any(layer.pads[::2]), _flagged(layer)
+    counters = (groups, memories, rows, height, groups, repeat, layer.output.height, rows)
+    return (ram(given * word, depth) * memories
+            + Resources(ff=image.width * word * (padded and not flagged))
+            + _control("rows", 1, sum(map(_bits, counters)), _bits(rows + 1)))
+
+
+@cache
+def _column_window(layer, simd, pixels, repeat, given, rows):
+    image, (height, width) = layer.input, layer.kernel
     step, left, padded = layer.stride[1], layer.pads[1], any(layer.pads)
-    word, groups, banks = folding.simd * image.values.bits, image.channels // folding.simd, pixels * step
-    rows = rows or _least_rows(layer)
+    word, groups, banks = simd * image.values.bits, image.channels // simd, pixels * step
     depth = max(2, rows * ceil(image.width / banks) * groups)
     columns = [[p * step + t - left for t in range(width)] for p in range(pixels)]
     read = {column % banks: [] for row in columns for column in row}
     for t in range(width):
         for bank in read:
             read[bank].append(next((row[t] // banks for row in columns if row[t] % banks == bank), 0))
+    alike = all(len({tuple(read.get(k + j, ())) for j in range(given)}) == 1 for k in range(0, banks, given))
+    joined = given if alike else 1
     moving = len({tuple(shifts) for shifts in read.values() if len(set(shifts)) > 1})
     sources = [len({column % banks for column in row}) for row in columns]
     inputs = [width if banks > 2 else banks for banks in sources]  # two alternate with the lowest bit of the tap
     counters = (width, height, groups, repeat, layer.output.width // pixels, layer.output.height, groups,
-                image.width, banks)
-    return (ram(word, depth) * len(read)
-            + Resources(lut=word * sum(map(mux, inputs)), ff=pixels * (word + flagged))
+                image.width // given, banks // given)
+    return (ram(joined * word, depth) * (len(read) / joined)
+            + Resources(lut=word * sum(map(mux, inputs)), ff=pixels * (word + _flagged(layer)))
             + _control("window", 1, sum(map(_bits, counters)), _bits(rows + 1), _bits(depth) * (height > 1),
                        _bits(depth) * (layer.output.height > 1), _bits(depth) * moving,
-                       padded * (_bits(image.height) + _bits(image.width)), padded * pixels, len(read)))
+                       padded * (_bits(image.height) + _bits(image.width)), padded * pixels, len(read) / joined))
 
 
-def queue_depth(folds, beats, pixels, latency):
+def _positions(layer, pixels, taps):
+    """How many positions there are of which so many taps are never in the image: lanes do without them."""
+    if taps == 1 or layer.pad_value in layer.input.values:
+        return {0: pixels}
+    lefts = [p * layer.stride[1] - layer.pads[1] for p in range(pixels)]
+    return Counter(sum(not 0 <= left + t < layer.input.width for t in range(taps)) for left in lefts)
+
+
+@cache
+def _totals(stage, gain):
+    """Totals, and the thresholds that they are compared with; all lanes of the same ``gain`` count alike."""
+    lane = lane_for(stage.layer, gain)
+    limits = in_totals(stage.threshold.thresholds, lane, stage.layer.weights)
+    return Totals.against(lane.total(stage.layer).hi, limits)
+
+
+def dsp_accumulators(stage, folding):
+    """Whether two sums of ``stage`` fit a DSP."""
+    if not stage.binary:
+        return False
+    lane = _lane(stage.layer, folding.simd, folding.taps)[1]
+    row = len(lane.row0)
+    return max(_totals(stage, lane.gain).bits, row) + row + 1 <= ADDER_BITS
+
+
+def weight_memory(layer, folding):
+    """Bits of a word, and words, of the memory of weights."""
+    width = folding.pe * folding.simd * folding.taps
+    return width * layer.weight_values.bits, max(2, layer.weights.size // width)
+
+
+@cache
+def _weights(form, width, words):
+    return form_cost(named(form, width, words), width, registered=True)
+
+
+def products(layer, folding):
+    """What all lanes take."""
+    return _products(layer, folding.simd, folding.pixels, folding.taps, _wired(layer, folding)) * folding.pe
+
+
+@cache
+def _products(layer, simd, pixels, taps, wired):
+    return sum((_lane(layer, simd, taps, outside, wired)[0] * count
+                for outside, count in _positions(layer, pixels, taps).items()), Resources())
+
+
+def queue_depth(beats, latency):
     """Words in the queue of a matrix unit."""
-    passes = pixels - 1
-    return (folds if passes else 0) + ceil(passes * folds / beats) + latency // beats + 3
+    return latency // beats + 3
 
 
-def _matrix(layer, folding):
-    pe, simd, pixels = folding.pe, folding.simd, folding.pixels
-    cost, lane = _lane(layer, simd)
-    total, flagged = lane.total(layer).bits, "pad" in lane.signature.members
-    folds, beats = len(layer.weights) // pe, layer.fan_in // simd
-    depth = queue_depth(folds, beats, pixels, lane.latency + 4)
-    weights = rom(pe * simd * layer.weight_values.bits, folds * beats)
-    counters = (beats, folds, folds, pixels, folds * beats, depth, depth, depth, depth)
-    return ((cost + Resources(lut=total, ff=total)) * (pe * pixels)
-            + weights + Resources(ff=pe * simd * layer.weight_values.bits)
-            + Resources(ff=2 * pixels * (simd * layer.input.values.bits + flagged) + 3 * (lane.latency + 2))
-            + ram(pixels * pe * total, depth, registered=False)
-            + Resources(lut=pe * total * mux(pixels), ff=pe * total)
+def _accumulators(stage, folding, lane):
+    """Sums, and start values or none; bits of a result; clocks that they take."""
+    count, folds = folding.pe * folding.pixels, len(stage.layer.weights) // folding.pe
+    if not stage.binary:
+        total = lane.total(stage.layer).bits
+        return Resources(lut=total, ff=total) * count, total, 1
+    totals = _totals(stage, lane.gain)
+    if folding.dsp:
+        sums, bits, latency = Resources(dsp=ceil(count / 2)), totals.start_bits, 4
+    else:
+        bits, latency = totals.bits, 1
+        sums = Resources(lut=bits + ceil(bits / 2), ff=bits) * count
+    starts = rom(folding.pe * bits, folds) if folds > 1 else Resources()
+    return sums + starts, 1, latency
+
+
+def _matrix(stage, folding):
+    layer, (pe, simd, pixels, taps) = stage.layer, (folding.pe, folding.simd, folding.pixels, folding.taps)
+    wired, late = _wired(layer, folding), 0
+    lane = _lane(layer, simd, taps, 0, wired)[1]
+    for outside, count in _positions(layer, pixels, taps).items():
+        edge = _lane(layer, simd, taps, outside, wired)[1]
+        late += pe * count * (lane.latency - edge.latency) * sum(len(getattr(edge, row)) for row in edge.rows)
+    sums, result, clocks = _accumulators(stage, folding, lane)
+    folds, beats = len(layer.weights) // pe, layer.fan_in // (simd * taps)
+    depth = queue_depth(beats, OPERANDS + lane.latency + clocks + 1)
+    operands = (layer.input.width if taps > 1 else pixels) * simd * layer.input.values.bits
+    weights = Resources(lut=operands) if wired else _weights(folding.memory, *weight_memory(layer, folding))
+    delayed = 3 + _flagged(layer) * (1 if taps > 1 else pixels) + _bits(folds) * stage.binary
+    counters = (beats, folds, folds * beats, depth, depth, depth, depth)
+    return (products(layer, folding) + sums + weights + ram(pixels * pe * result, depth, registered=False)
+            + Resources(ff=late + OPERANDS * operands + pixels * pe * result + delayed * (lane.latency + OPERANDS))
             + _control("matrix", 1, sum(map(_bits, counters))))
+
+
+def _reorder(width, pixels, given, folds, interval):
+    """What gives all channels of ``given`` of ``pixels`` positions after the other, ``width`` bits a position."""
+    parts = pixels // given
+    depth = folds + min(folds, ceil((parts - 1) * folds / interval)) + 2
+    return (ram(pixels * width, depth, registered=False)
+            + Resources(lut=given * width * mux(parts), ff=given * width)
+            + _control("reorder", 1, sum(map(_bits, (depth, depth, depth, folds, folds, parts)))))
+
+
+def reorder(stage, made, given, cycles):
+    """What passes on payloads ``given`` of those that ``stage`` puts out, ``made``, in so many cycles a frame."""
+    interval = max(1, cycles // beats(stage.output, made))
+    return _reorder(made.channels * stage.output.values.bits, made.pixels, given.pixels,
+                    stage.output.channels // made.channels, interval)
 
 
 @cache
@@ -218,9 +335,34 @@ def _offset(layer, lane, pe):
     return registers + table + _control("offset", 1, pe * bits)
 
 
-def _reduce(layer, simd):
+def _block_pool(layer, simd, given):
+    (height, width), bits = layer.kernel, layer.input.values.bits
+    columns, groups = min(given, width), layer.input.channels // simd
+    parts = width // columns
+    pixels = given // columns if parts == 1 else 1
+    items, depth = pixels * simd, layer.output.width // pixels * groups
+    run = groups if parts > 1 else depth
+    kept = layer.output.values.bits if layer.kind == "sum" else bits
+    if height * parts == 1:
+        line = Resources()
+    elif depth == run <= REGISTERS:
+        line = Resources(ff=depth * items * kept)
+    else:
+        line = ram(items * kept, (depth // run - 1 << _bits(run)) + run)
+    held = Resources(lut=items * kept, ff=items * kept) * (parts > 1 and run == 1)
+    if layer.kind == "max":
+        merged = items * (1 if bits == 1 else 2 * bits * columns)
+    else:
+        merged = items * kept * columns
+    inner = Resources(ff=items * kept + 1) * (columns > 1 and (bits > 1 or layer.kind == "sum"))
+    counters = (run, parts, depth // run, height)
+    return (line + held + inner + Resources(lut=merged, ff=items * layer.output.values.bits)
+            + _control("pool", 1, sum(map(_bits, counters))))
+
+
+def _reduce(layer, items):
     bits = layer.output.values.bits
-    return Resources(ff=2 * simd * bits) + _control("reduce", 1, simd * (2 * bits if bits > 1 else 1))
+    return Resources(ff=2 * items * bits) + _control("reduce", 1, items * (2 * bits if bits > 1 else 1))
 
 
 def _support(function):
@@ -266,16 +408,16 @@ def shell(bits):
     return Resources(lut=300 + bits, ff=450)
 
 
-def converters(bits, given, taken):
-    """What turns a stream of ``given`` items of ``bits`` into one of ``taken``, by name of the unit."""
+def converters(bits, given, taken, pixels=1):
+    """What turns ``given`` items of ``bits`` of each of ``pixels`` positions into ``taken``, by name of the unit."""
     joined, units = lcm(given, taken), {}
     if joined > given:
-        units["gather"] = Resources(lut=4, ff=joined * bits + _bits(joined // given) + 1)
+        units["gather"] = Resources(lut=4, ff=joined * bits * pixels + _bits(joined // given) + 1)
     if joined > max(given, taken):
-        units["buffer"] = Resources(lut=2, ff=joined * bits + 1)
+        units["buffer"] = Resources(lut=2, ff=joined * bits * pixels + 1)
     if joined > taken:
         parts = joined // taken
-        units["split"] = Resources(lut=taken * bits * mux(parts) + _bits(parts), ff=_bits(parts))
+        units["split"] = Resources(lut=taken * bits * pixels * mux(parts) + _bits(parts), ff=_bits(parts))
     return units
 
 
@@ -311,35 +453,59 @@ def _after(layer, threshold, lane, pe):
     return {"threshold": _threshold(threshold, pe, layer, lane)}
 
 
-def units(layer, folding, threshold=None, rows=None):
-    """What each unit takes that makes up ``layer`` (and the ``threshold`` that shares its folding), by name.
+def arithmetic(stage, folding):
+    """Units of a convolution after its window."""
+    layer, lane = stage.layer, _lane(stage.layer, folding.simd, folding.taps)[1]
+    found = {"matrix": _matrix(stage, folding)}
+    if stage.binary:
+        return found
+    if folding.pixels > 1:
+        folds, interval = len(layer.weights) // folding.pe, layer.fan_in // (folding.simd * folding.taps)
+        found["reorder"] = _reorder(folding.pe * lane.total(layer).bits, folding.pixels, 1, folds, interval)
+    return found | _after(layer, stage.threshold, lane, folding.pe)
 
-    Its window holds ``rows`` image rows; the fewest with which it works if not given.
+
+def window_units(layer, folding, repeat=1, taken=1, rows=None):
+    """What holds the image rows that ``layer`` looks at, and what recodes them, by name of the unit.
+
+    Payloads of ``taken`` positions come, each window is given ``repeat`` times. It holds ``rows`` rows; the fewest with
+    which it works if not given.
     """
+    wide, recode = _recoded(layer)
+    price = _row_window if folding.taps > 1 else _column_window
+    found = {"window": price(wide, folding.simd, folding.pixels, repeat, taken, rows or _least_rows(layer))}
+    return {"recode": Resources(lut=recode * folding.simd * taken)} | found if recode else found
+
+
+def units(stage, folding, taken=1, rows=None):
+    """What each unit takes that makes up ``stage``, by name.
+
+    Payloads of ``taken`` positions come. Its window holds ``rows`` image rows; the fewest with which it works if not
+    given.
+    """
+    layer, simd = stage.layer, folding.simd
     match layer:
         case Conv():
-            lane = _lane(layer, folding.simd)[1]
-            flagged = layer.padded and layer.pad_value not in layer.input.values
-            after = _after(layer, threshold, lane, folding.pe)
-            return {"window": _window(layer, folding, len(layer.weights) // folding.pe, flagged, rows),
-                    "matrix": _matrix(layer, folding)} | after
+            repeat = len(layer.weights) // folding.pe
+            return window_units(layer, folding, repeat, taken, rows) | arithmetic(stage, folding)
+        case Pool() if layer.block:
+            return {"pool": _block_pool(layer, simd, taken)}
         case Pool():
-            flagged = any(layer.pads) and layer.kind == "sum" and 0 not in layer.input.values
-            return {"window": _window(layer, folding, 1, flagged, rows), "reduce": _reduce(layer, folding.simd)}
+            return window_units(layer, folding, 1, taken, rows) | {"reduce": _reduce(layer, simd * folding.pixels)}
         case Threshold():
-            return {"threshold": _threshold(layer, folding.simd)}
+            return {"threshold": _threshold(layer, simd)}
         case Rescale():
-            return {"rescale": _rescale(layer, folding.simd)}
+            return {"rescale": _rescale(layer, simd)}
         case Lookup():
-            return {"lookup": _lookup(layer, folding.simd)}
+            return {"lookup": _lookup(layer, simd)}
         case TopK():
             return {"topk": _topk(layer)}
         case Add():
-            return {"add": _add(layer, folding.simd)}
+            return {"add": _add(layer, simd)}
         case Concat():
-            return {"concat": _concat(layer, folding.simd)}
+            return {"concat": _concat(layer, simd)}
 
 
-def cost(layer, folding, threshold=None, rows=None):
-    """Resources of ``layer`` and of the ``threshold`` that shares its folding."""
-    return sum(units(layer, folding, threshold, rows).values(), Resources())
+def cost(stage, folding, taken=1, rows=None):
+    """Resources of ``stage``: the sum of its :func:`units`."""
+    return sum(units(stage, folding, taken, rows).values(), Resources())

@@ -203,7 +203,7 @@ def choose(width, depth):
 
 def label(form):
     """Name of a form, unique among those of a memory."""
-    return " and ".join(map(str, form))
+    return form[0].style if len(form) == 1 and form[0].style != "shared" else " and ".join(map(str, form))
 
 
 def named(name, width, depth):

@@ -24,10 +24,11 @@ class Resources:
     uram: float = 0
 
     def __add__(self, other):
-        return Resources(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Resources(self.lut + other.lut, self.ff + other.ff, self.bram + other.bram, self.dsp + other.dsp,
+                         self.uram + other.uram)
 
     def __mul__(self, count):
-        return Resources(*(a * count for a in astuple(self)))
+        return Resources(self.lut * count, self.ff * count, self.bram * count, self.dsp * count, self.uram * count)
 
     def within(self, room):
         """Whether ``room`` holds this."""
