@@ -41,7 +41,7 @@ __all__ = ["RULE", "Path", "levels"]
 RULE = 4
 CHAIN, BIT, BLOCK = 2, 1 / 64, 1.5
 
-LOGIC = re.compile(r"LUT[1-6]|LUT6_2|MUXF[789]")
+LOGIC = re.compile(r"LUT[1-6]|MUXF[789]")
 REGISTERS = re.compile(r"FD[RSCP]E(_1)?")
 MEMORIES = re.compile(r"RAM\d+[XM]\w*|SRLC?\d+E")  # read without a clock
 BLOCKS = re.compile(r"RAMB\d+E2|URAM288|DSP48E2")
@@ -195,6 +195,17 @@ def _memory(graph, name, cell):
                     graph.arc(bit, read, LUT)
 
 
+def _double(graph, cell):
+    """A LUT of two outputs, each behind those inputs that can change it."""
+    init, pins = int(cell["parameters"]["INIT"], 2), cell["connections"]
+    for output, size in (("O5", 5), ("O6", 6)):
+        for number in range(size):
+            words = (word for word in range(1 << size) if not word >> number & 1)
+            if any((init >> word ^ init >> (word | 1 << number)) & 1 for word in words):
+                for target in pins.get(output, ()):
+                    graph.arc(pins[f"I{number}"][0], target, LUT)
+
+
 def _carry(graph, cell, cascades):
     """A cell of a carry chain; ``cascades`` are the nets that come out of one by its carry."""
     pins = {port: dict(enumerate(bits)) for port, bits in cell["connections"].items()}
@@ -238,6 +249,8 @@ def _graph(netlist, summaries):
             _instance(graph, name, cell, summaries[kind])
         elif kind in ("CARRY4", "CARRY8"):
             _carry(graph, cell, cascades)
+        elif kind == "LUT6_2":
+            _double(graph, cell)
         elif LOGIC.fullmatch(kind) or kind == "INV":
             for _, _, target in _bits(cell, "output"):
                 for _, _, source in _bits(cell, "input"):

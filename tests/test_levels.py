@@ -191,6 +191,21 @@ def test_luts_of_two_outputs_and_long_carries(tmp_path):
     assert (path.luts, path.chains, path.bits) == (1, 1, 16)
 
 
+def test_a_lut_of_two_outputs_is_two_functions(tmp_path):
+    """Carries that do not depend on the carry before are no chain of LUTs, however they are wired."""
+    path = deepest(tmp_path, """module top(input clk, input [7:0] i, j, output reg [7:0] o);
+        reg [7:0] a, b; wire [8:0] c; wire [7:0] y;
+        assign c[0] = 0;
+        genvar k;
+        generate for (k = 0; k < 8; k = k + 1) begin : g
+          LUT6_2 #(.INIT(64'h96969696_88888888)) l (.I0(a[k]), .I1(b[k]), .I2(c[k]), .I3(1'b0), .I4(1'b0), .I5(1'b1),
+            .O6(y[k]), .O5(c[k+1]));
+        end endgenerate
+        always @(posedge clk) begin a <= i; b <= j; o <= y; end
+        endmodule""")["top"]
+    assert (path.levels, path.luts) == (2, 2)
+
+
 def test_half_a_carry_cell_is_a_chain(tmp_path):
     """A CARRY8 of two halves: what enters the lower one does not leave by the upper one."""
     path = deepest(tmp_path, """module top(input clk, input [8:0] i, output reg o);
