@@ -55,6 +55,7 @@ class MatrixUnit(wiring.Component):
         self.wired = layer.binary and self.folds * self.beats == 1
         self.lane = self._lane(0)
         self.lanes = [self._lane(self._outside(p)) for p in range(self.pixels)]
+        self.ready = OPERANDS + max(lane.latency for lane in self.lanes)  # clocks from a payload to the lanes' rows
         self.total = self.lane.total(layer)
         self.unit_name = file
         self.word = self.simd * layer.input.values.bits
@@ -84,7 +85,7 @@ class MatrixUnit(wiring.Component):
     @property
     def latency(self):
         """Clocks from the last payload of a window to its results in the queue."""
-        return OPERANDS + self.lane.latency + self._accumulator().latency + 1
+        return self.ready + self._accumulator().latency + 1
 
     @property
     def queue_depth(self):
@@ -158,13 +159,12 @@ class MatrixUnit(wiring.Component):
 
         x, flags, w = self._operands(m, step, fold_last)
         accumulator = self._accumulator()
-        ready = OPERANDS + self.lane.latency  # clocks until the lanes' rows are there
         delayed = _Delays(m, {"step": step, "first": first, "last": step & beat_last, "fold": fold, "flags": flags})
-        control = {"first": delayed("first", ready + accumulator.first_delay),
-                   "step": delayed("step", ready + accumulator.step_delay)}
-        m.d.comb += push.eq(delayed("last", ready + accumulator.latency))
+        control = {"first": delayed("first", self.ready + accumulator.first_delay),
+                   "step": delayed("step", self.ready + accumulator.step_delay)}
+        m.d.comb += push.eq(delayed("last", self.ready + accumulator.latency))
         rows = self._lanes(m, platform, x, w, delayed)
-        starts = self._starts(m, delayed, ready + accumulator.start_delay) if self.threshold else None
+        starts = self._starts(m, delayed, self.ready + accumulator.start_delay) if self.threshold else None
         results = self._accumulate(m, platform, rows, starts, control)
         self._queue(m, step & first, full, push, results)
 
@@ -194,7 +194,7 @@ class MatrixUnit(wiring.Component):
         return weights.read.data
 
     def _lanes(self, m, platform, x, w, delayed):
-        """Rows of the lanes, position by position; quicker ones, at the edges, wait for the others."""
+        """Rows of the lanes, position by position; quicker ones wait for the others."""
         found = []
         for p, lane in enumerate(self.lanes):
             taps = [(t, column) for t, column in enumerate(self._columns(p)) if not (
@@ -213,7 +213,7 @@ class MatrixUnit(wiring.Component):
                 if "pad" in unit.signature.members and self.flags:
                     flags = delayed("flags", OPERANDS + unit.pad_delay)
                     m.d.comb += unit.pad.eq(flags[p if self.taps == 1 else 0])
-                found.append([self._late(m, getattr(unit, row), self.lane.latency - lane.latency, f"{row}_{r}_{p}")
+                found.append([self._late(m, getattr(unit, row), self.ready - OPERANDS - lane.latency, f"{row}_{r}_{p}")
                               for row in unit.rows])
         return found
 
