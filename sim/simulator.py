@@ -16,7 +16,11 @@ __all__ = ["run", "tool_environment"]
 # Yosys writes shifts wider than what they are assigned to, and a default before a case instead of in it.
 # Everything else that Verilator warns of (latches, loops, several drivers) ends the build.
 # cocotb's runner makes every signal public, which costs much time to compile and to run: only the ports need be.
-ARGUMENTS = {"verilator": ["-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "--no-public-flat-rw", "ports.vlt"], "icarus": []}
+ARGUMENTS = {"verilator": ["-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "--no-public-flat-rw", "ports.vlt", "-fno-dfg"],
+             "icarus": []}
+# Inputs of the units of which there are hundreds: with those kept, and without the data flow graphs' own names, the code
+# of all that are equal is the same, and is there once.
+REPEATED = {"*_lane_*": ("x", "w", "pad"), "*accumulator_*": ("[ab]*", "start*", "first", "step", "row?")}
 
 
 def tool_environment(simulator):
@@ -76,7 +80,9 @@ def run(sources, top, module, out, *, arguments=(), environment=None, only=None,
     """
     out = pathlib.Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    (out / "ports.vlt").write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n')
+    public = {top: "*"} | REPEATED
+    (out / "ports.vlt").write_text("`verilator_config\n" + "".join(
+        f'public_flat_rw -module "{module}" -var "{name}"\n' for module, names in public.items() for name in names))
     with mock.patch.dict(os.environ, tool_environment(simulator)):
         runner = get_runner(simulator)
         runner.build(
