@@ -24,7 +24,7 @@ from .topk import TopK
 from .units import add_unit
 from .window import Window
 
-__all__ = ["Core", "Netlist"]
+__all__ = ["Core", "Netlist", "stage_units"]
 
 
 def _pad_code(layer):
@@ -87,7 +87,7 @@ def _pool(layer, folding, taken, rows):
     yield f"{layer.name}_reduce", Reduce(layer, simd=folding.simd, pixels=folding.pixels, flagged=window.flagged)
 
 
-def _units(stage, folding, taken, rows):
+def stage_units(stage, folding, taken, rows):
     """Units of one stage, by name, of which ``taken`` positions come at a time.
 
     ``rows`` are those that its window holds, if it has one.
@@ -148,7 +148,7 @@ class Netlist:
             else:
                 ((port, given, tensor),) = inputs
                 port = self.convert(name, port, given, folding.simd, tensor)
-                port = self._chain(port, _units(stage, folding, given.pixels, sizes.rows.get(name)))
+                port = self._chain(port, stage_units(stage, folding, given.pixels, sizes.rows.get(name)))
             port = self._reordered(stage, folding, flow, port)
             self.outputs[(stage.threshold or stage.layer).name] = list(self.units)[-1], flow.given[stage]
             ends[stage] = self._fork(name, port, flow.given[stage], stage.output, flow.consumers[stage])
