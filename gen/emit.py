@@ -30,7 +30,8 @@ def _verilog(text):
         for command in (f"read_rtlil {source}", *_PASSES, f"write_verilog {result}"):
             design.run_pass(f"tee -q {command}")
         # Of attributes those that Vivado shall read.
-        return re.sub(r"^ *\(\*(?! shreg_extract).*\*\)\n", "", result.read_text().split("\n", 2)[2], flags=re.MULTILINE)
+        text = result.read_text().split("\n", 2)[2]
+        return re.sub(r"^ *\(\*(?! shreg_extract).*\*\)\n", "", text, flags=re.MULTILINE)
 
 
 def _header(name, unit):
@@ -111,8 +112,10 @@ def prefix(name):
     return re.sub(r"\W", "_", f"n{name}" if name[0].isdigit() else name) + "_"
 
 
-def emit_top(core, name, out):
+def emit_top(core, name, out, carry_bits=8):
     """Write ``core``, a component with AXI interfaces, to the folder ``out``, which is made if need be.
+
+    ``carry_bits``: as of :class:`Emitter`.
 
     Returns
     -------
@@ -123,12 +126,12 @@ def emit_top(core, name, out):
     """
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    emitter = Emitter(out, prefix(name))
+    emitter = Emitter(out, prefix(name), carry_bits)
     top = emitter.module(Top(core), "accelerator")
     return top, sorted(emitter.files)
 
 
-def emit(network, foldings, out, build_id):
+def emit(network, foldings, out, build_id, carry_bits=8):
     """Write the streaming accelerator for ``network`` to the folder ``out``.
 
     Parameters
@@ -138,9 +141,11 @@ def emit(network, foldings, out, build_id):
     out : path
     build_id : int
         32 bits that the hardware answers when asked what it is.
+    carry_bits : int
+        As of :class:`Emitter`.
 
     Returns
     -------
     (top, files) as of :func:`emit_top`
     """
-    return emit_top(Accelerator(network, foldings, build_id), network.name, out)
+    return emit_top(Accelerator(network, foldings, build_id), network.name, out, carry_bits)

@@ -74,8 +74,8 @@ def _amounts(resources):
     return resources.lut, round(resources.bram / BLOCK), resources.dsp
 
 
-def _foldings(stage, room):
-    """All foldings of ``stage`` whose products alone fit; memories as is cheapest."""
+def _foldings(stage, room, dsp48e2):
+    """All foldings of ``stage`` whose products alone fit; memories as is cheapest; sums in DSPs if they are DSP48E2."""
     layer = stage.layer
     for pe, simd, pixels in product(*map(divisors, limits(layer).values())):
         for width in taps(layer, pixels):
@@ -83,7 +83,7 @@ def _foldings(stage, room):
             if isinstance(layer, Conv) and cost.products(layer, chosen).lut > room.lut:
                 continue
             yield chosen
-            if cost.dsp_accumulators(stage, chosen):
+            if dsp48e2 and cost.dsp_accumulators(stage, chosen):
                 yield replace(chosen, dsp=True)
 
 
@@ -146,13 +146,14 @@ def _puts(stage, folding, taken, forks):
     return [(put.channels, put.pixels, interval, passed) for passed in (divisors(put.pixels) if forks else [0])]
 
 
-def options(stage, room, fixed=None, forks=False):
+def options(stage, room, fixed=None, forks=False, dsp48e2=True):
     """The :class:`Options` of ``stage``; ``fixed``, if it is given, is the only folding.
 
-    Where its stream ``forks`` there is one for each number of positions that may be passed on.
+    Where its stream ``forks`` there is one for each number of positions that may be passed on. Of what DSPs there are,
+    accumulators are in ``dsp48e2`` alone.
     """
     found, uses = [], []
-    for chosen in [fixed] if fixed else _foldings(stage, room):
+    for chosen in [fixed] if fixed else _foldings(stage, room, dsp48e2):
         price = _own(stage, chosen)
         ends = [(put, look) for look in _looks(stage, chosen) for put in _puts(stage, chosen, look[-1], forks)]
         kept = [(chosen.memory, Resources())]

@@ -129,12 +129,15 @@ def _too_large(network, smallest, budget, fixed):
                     f"{'; '.join(missing)}. A chip with {' and '.join(wanted)} would hold it.")
 
 
-def _check(stage, folding):
+def _check(stage, folding, dsp48e2):
     """Raise :class:`UserError` unless the given ``folding`` suits ``stage``, beyond what :func:`folding.check` says."""
     layer, width = stage.layer, folding.simd * stage.inputs[0].values.bits
     if None in stage.sources and width > STREAM_BITS:
         raise UserError(f"folding of {stage.name!r}: simd {folding.simd} makes the input stream {width} bits wide; "
                         f"{STREAM_BITS} are possible")
+    if folding.dsp and not dsp48e2:
+        raise UserError(f"folding of {stage.name!r}: this chip's DSPs cannot keep sums, as DSP48E2 of UltraScale and "
+                        "UltraScale+ can; dsp has to be false")
     if folding.dsp and not dsp_accumulators(stage, folding):
         raise UserError(f"folding of {stage.name!r}: no two of its sums, thresholds included, fit a DSP")
     if folding.memory:
@@ -155,6 +158,8 @@ class Space:
     clock_hz : float
     fixed : dict, optional
         Foldings that are given, by layer name.
+    dsp48e2 : bool
+        Whether the chip's DSPs are DSP48E2, in which accumulators can be.
 
     Raises
     ------
@@ -162,11 +167,11 @@ class Space:
         The network does not fit, or a given folding is impossible.
     """
 
-    def __init__(self, network, budget, clock_hz, fixed=None):
+    def __init__(self, network, budget, clock_hz, fixed=None, dsp48e2=True):
         fixed = fixed or {}
         check(network, fixed)
         self.network, self.clock_hz, self.room, self.stages = network, clock_hz, usable(budget), stages(network)
-        self._build(fixed)
+        self._build(fixed, dsp48e2)
         times = np.concatenate([one.cycles.ravel() for one in self.nodes + self.links])
         # Scores leave one at a time: nothing need be faster than that.
         times = np.unique(times[np.isfinite(times)].clip(min=network.output.channels)).astype(int)
@@ -178,7 +183,7 @@ class Space:
             raise _too_large(network, self._plan(numbers).cost, budget, fixed)
         self.times = times[shortest:]  # cycles a frame that are possible, ascending
 
-    def _build(self, fixed):
+    def _build(self, fixed, dsp48e2):
         """Options of the pixels' source, of all stages, and of where scores go; what lies between them."""
         sinks = [(source, stage) for stage in self.stages for source in stage.sources]
         forks = {stage: sum(source is stage for source, _ in sinks) > 1 for stage in self.stages}
@@ -188,8 +193,8 @@ class Space:
         for stage in self.stages:
             chosen = fixed.get(stage.name)
             if chosen:
-                _check(stage, chosen)
-            nodes[stage] = options(stage, self.room, chosen, forks[stage])
+                _check(stage, chosen, dsp48e2)
+            nodes[stage] = options(stage, self.room, chosen, forks[stage], dsp48e2)
         numbers, self.nodes, met = {stage: k for k, stage in enumerate(nodes)}, [*nodes.values(), scores()], set()
         self.links = []
         for stage in self.stages:
@@ -223,12 +228,12 @@ class Space:
         return None
 
 
-def solve(network, budget, clock_hz, target_fps=None, fixed=None):
+def solve(network, budget, clock_hz, target_fps=None, fixed=None, dsp48e2=True):
     """Foldings of all layers, by name.
 
     Parameters
     ----------
-    network, budget, clock_hz, fixed : object
+    network, budget, clock_hz, fixed, dsp48e2 : object
         As :class:`Space` takes them.
     target_fps : float, optional
         Frames a second to reach with the fewest LUTs. Without it: the highest rate that fits.
@@ -238,7 +243,7 @@ def solve(network, budget, clock_hz, target_fps=None, fixed=None):
     UserError
         The network does not fit, the rate cannot be reached, or a given folding is impossible.
     """
-    space = Space(network, budget, clock_hz, fixed)
+    space = Space(network, budget, clock_hz, fixed, dsp48e2)
     time = space.times[0]
     if target_fps:
         if clock_hz / time < target_fps:
