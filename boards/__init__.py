@@ -3,7 +3,9 @@
 A board module has one class in ``__all__``, an :class:`amaranth.vendor.XilinxPlatform` with
 
 * ``budget`` (:class:`gen.resources.Resources`): what the chip has;
-* ``dsp_column``: DSPs that a cascade can go through, those of a column;
+* ``carry_bits``: which primitives it has: 8 of UltraScale and UltraScale+ (LUT6_2, CARRY8, DSP48E2), 4 of the 7 series
+  (LUT6_2, CARRY4, DSP48E1), 0 of any other chip;
+* ``dsp_column``, where DSPs are DSP48E2: those that a cascade can go through, those of a column;
 * ``fabric_clock`` (Hz): the clock a design is folded for unless the user says otherwise.
 """
 
@@ -12,7 +14,7 @@ from pkgutil import iter_modules
 
 from gen.errors import UserError
 
-__all__ = ["find", "names", "part"]
+__all__ = ["dsp48e2", "find", "names", "part"]
 
 
 def names():
@@ -36,5 +38,11 @@ def find(name):
 
 
 def part(board):
-    """Vivado's name of the board's UltraScale or UltraScale+ chip."""
-    return f"{board.device}-{board.package}-{board.speed}"
+    """Vivado's name of the board's chip, of UltraScale, UltraScale+ or the 7 series."""
+    between = "" if board.family == "series7" else "-"
+    return f"{board.device}{between}{board.package}-{board.speed}"
+
+
+def dsp48e2(board):
+    """Whether the board's DSPs are DSP48E2, which those of the 7 series are not."""
+    return board.carry_bits == 8

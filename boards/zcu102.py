@@ -17,6 +17,7 @@ class ZCU102Platform(XilinxPlatform):
     package = "ffvb1156"
     speed = "2-e"
     budget = Resources(lut=274_080, ff=548_160, bram=912, dsp=2_520)
+    carry_bits = 8
     dsp_column = 168  # DSPs that one cascade can go through
     fabric_clock = 250e6
     default_clk = "clk125"

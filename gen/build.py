@@ -43,7 +43,7 @@ def build(net, board, *, arch=None, target_fps=None, clock_hz=None, foldings=Non
         Name of a board.
     arch : str, optional
         One of :data:`ARCHITECTURES`; when not given a stream through all layers, or where that does not fit the board
-        the array ``svpe``.
+        the array ``svpe``, or ``luts`` if the board has no DSP48E2.
     target_fps : float, optional
         Frames a second to reach with the fewest LUTs. Without it: the highest rate that fits the board.
     clock_hz : float, optional
@@ -97,6 +97,10 @@ def build(net, board, *, arch=None, target_fps=None, clock_hz=None, foldings=Non
 
 def _planned(network, board, clock_hz, arch, target_fps, foldings, shape):
     """The best plan of an architecture; where none is asked for, of the one that fits."""
+    dsp48e2, form = boards.dsp48e2(board), shape.form if shape else arch
+    if form in FORMS and form != "luts" and not dsp48e2:
+        raise UserError(f"an array of the form {form} needs DSP48E2 blocks, and {board.device} has none: "
+                        "--arch luts, or stream")
     if shape:
         plan = ArrayPlan(network, board, clock_hz, shape)
         if not plan.cost.within(board.budget):
@@ -108,12 +112,12 @@ def _planned(network, board, clock_hz, arch, target_fps, foldings, shape):
     if arch in FORMS:
         return array.solve(network, board, clock_hz, arch, target_fps)
     try:
-        return Plan(network, board, clock_hz, solve(network, board.budget, clock_hz, target_fps, foldings))
+        return Plan(network, board, clock_hz, solve(network, board.budget, clock_hz, target_fps, foldings, dsp48e2))
     except TooLarge as error:
         if arch or foldings:
             raise
         try:
-            return array.solve(network, board, clock_hz, target_fps=target_fps)
+            return array.solve(network, board, clock_hz, "svpe" if dsp48e2 else "luts", target_fps)
         except UserError as other:
             raise UserError(f"{error} As an array: {other}") from None
 
@@ -211,7 +215,7 @@ def main(
     board: Annotated[str, typer.Option(metavar="NAME", help=f"One of: {', '.join(boards.names())}.")],
     arch: Annotated[str | None, typer.Option(
         metavar="|".join(ARCHITECTURES), help="A stream through all layers, or an array that runs one after another "
-        "from memory. Default: stream, or svpe where that is too large.")] = None,
+        "from memory. Default: stream, or an array where that is too large.")] = None,
     target_fps: Annotated[float | None, typer.Option(
         min=1e-3, metavar="RATE",
         help="Frames/s to reach with the fewest LUTs. Default: as many as fit.")] = None,

@@ -20,8 +20,8 @@ class PlannedStage:
     """A stage, folded, and its predictions.
 
     Payloads ``taken`` come from each source, ``made`` are put out, and passed on as ``given``; its window, if it has
-    one, holds ``rows`` image rows, the queue of each branch that it joins ``queues`` pixels. It goes on to ``consumers``
-    stages, and takes ``cycles`` clock cycles per frame.
+    one, holds ``rows`` image rows, the queue of each branch that it joins ``queues`` pixels. It goes on to
+    ``consumers`` stages, and takes ``cycles`` clock cycles per frame.
     """
 
     stage: Stage
@@ -142,7 +142,7 @@ class Plan:
 
     def emit(self, out, build_id):
         """Write the Verilog to the folder ``out``; returns the name of the top module, and of all files."""
-        return emit(self.network, self.foldings, out, build_id)
+        return emit(self.network, self.foldings, out, build_id, self.board.carry_bits if self.board else 8)
 
     def save(self, folder, build_id):
         """Write what belongs to the build besides Verilog."""

@@ -23,7 +23,7 @@ def model(tmp_path, monkeypatch):
     source = tmp_path / "tiny.onnx"
     source.write_bytes(b"model")
 
-    def emit(network, foldings, out, build_id):
+    def emit(network, foldings, out, build_id, carry_bits):
         (out / f"{network.name}.v").write_text(f"// {build_id:08x}\n")
         (out / "conv1_weights.mem").write_text("0\n")
         return network.name, [f"{network.name}.v", "conv1_weights.mem"]
@@ -81,7 +81,7 @@ def test_compressed_model_is_copied(model, monkeypatch, tmp_path):
 def test_failure_leaves_the_earlier_build(model, monkeypatch, tmp_path):
     before = contents(module.build("tiny", "zcu102")[0])
 
-    def fail(network, foldings, out, build_id):
+    def fail(network, foldings, out, build_id, carry_bits):
         (out / "half.v").write_text("")
         raise UserError("no")
 

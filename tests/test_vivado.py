@@ -31,7 +31,8 @@ def run(tcl, folder, texts, script):
     return {name: words for name, *words in tcl.calls}
 
 
-PART = "xczu9eg-ffvb1156-2-e"
+PARTS = "xczu9eg-ffvb1156-2-e", "xc7z020clg400-1"
+PART = PARTS[0]
 
 
 @pytest.mark.parametrize("name", ["conv1", "a b", "a$b[c]", 'a{b"c', "a;b\\c"])
@@ -60,6 +61,13 @@ def test_power_by_simulated_activity(vivado, tmp_path):
     assert names.index("route_design") < names.index("read_saif") == names.index("report_power") - 1
     assert calls["read_saif"][:2] == ["-strip_path", "top"]
     assert pathlib.Path(calls["read_saif"][-1]).resolve() == activity
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_part(vivado, tmp_path, part):
+    calls = run(vivado, tmp_path / "vivado", scripts("top", ["top.v"], part, 100e6), "synth.tcl")
+    assert calls["create_project"] == ["-in_memory", "-part", part]
+    assert calls["synth_design"][2:4] == ["-part", part]
 
 
 def test_clock(vivado, tmp_path):

@@ -59,7 +59,7 @@ class ArrayPlan:
 
     def emit(self, out, build_id):
         """Write the Verilog to the folder ``out``; returns the name of the top module, and of all files."""
-        return emit_top(Accelerator(self.shape, build_id), self.shape.label, out)
+        return emit_top(Accelerator(self.shape, build_id), self.shape.label, out, self.board.carry_bits)
 
     def save(self, folder, build_id):
         """Write what belongs to the build besides Verilog."""
