@@ -1,4 +1,4 @@
-"""An integer program: one option a stage, with what lies between neighbours, so that LUTs are least."""
+"""An integer program: one option a stage, with what lies between neighbours, so that it costs least."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,18 @@ import numpy as np
 
 __all__ = ["Program"]
 
+PRICES = 1, 50, 0  # of a LUT, half a block memory and a DSP, in LUTs: memory that would lie idle is cheap, not free
 THREADS = 1  # results then depend on nothing but the program
 
 
 @dataclass
 class Program:
-    """Columns, each of which takes LUTs and part of what is limited, and sums of them that must be 0 or 1.
+    """Columns, each of which takes part of what is limited, and sums of them that must be 0 or 1.
 
     Parameters
     ----------
     limits : tuple of float
-        How much there is of LUTs and of each further resource.
+        How many LUTs, half block memories and DSPs there are.
     """
 
     limits: tuple
@@ -41,7 +42,7 @@ class Program:
         self.rows += [total] * (int(rows.max()) + 1)
 
     def solve(self):
-        """Which columns are 1, a boolean array: those with the fewest LUTs; or None if there are none."""
+        """Which columns are 1, a boolean array: those that cost least; or None if there are none."""
         uses, count = np.concatenate(self.uses), len(self.rows)
         limited = [(np.flatnonzero(amounts), count + k, amounts[amounts != 0]) for k, amounts in enumerate(uses.T)]
         columns, rows, values = (np.concatenate([np.broadcast_to(entry[part], len(entry[0])) for entry in
@@ -49,7 +50,7 @@ class Program:
         order = np.lexsort((rows, columns))
         model = highspy.HighsLp()
         model.num_col_, model.num_row_ = self.columns, count + len(limited)
-        model.col_cost_ = uses[:, 0]
+        model.col_cost_ = uses @ PRICES
         model.col_lower_, model.col_upper_ = np.zeros(self.columns), np.ones(self.columns)
         model.row_lower_ = np.array([*self.rows, *[-highspy.kHighsInf] * len(limited)])
         model.row_upper_ = np.array([*self.rows, *self.limits], float)
