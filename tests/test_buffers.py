@@ -6,7 +6,8 @@ import pytest
 
 from gen import buffers
 from gen.bits import BIPOLAR, BYTE, Values, pack
-from gen.folding import Folding, cycles, limits
+from gen.folding import Folding, limits, work
+from gen.folding import streams as flow
 from gen.hw.core import Core
 from gen.network import Add, Concat, Conv, Flatten, Lookup, Network, Tensor, Threshold
 from gen.stages import stages
@@ -51,12 +52,12 @@ def pace(net, foldings, frames, monkeypatch, sizes=None):
 
 
 def slowest(net, foldings):
-    return max(cycles(stage.layer, foldings[stage.name]) for stage in stages(net))
+    return max(flow(net, foldings).cycles.values())
 
 
 def test_the_hardware_keeps_the_pace_of_its_slowest_layer(monkeypatch):
     net = network()
-    assert slowest(net, FOLDINGS) == cycles(net.layers[3], FOLDINGS["conv2"]) == 144
+    assert slowest(net, FOLDINGS) == work(net.layers[3], FOLDINGS["conv2"]) == 144
     assert pace(net, FOLDINGS, 20, monkeypatch) == pytest.approx(144, rel=0.01)
 
 
