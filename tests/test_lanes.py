@@ -6,8 +6,8 @@ import pytest
 from amaranth.sim import Simulator
 
 from gen.bits import BIPOLAR, Powers, Values, pack
-from gen.hw.lanes import MultiplyLane, ShiftLane, SignLane
-from gen.hw.popcount import XnorLane
+from gen.hw.binary_lane import BinaryLane
+from gen.hw.lanes import MultiplyLane, ShiftLane
 from gen.network import MULTIPLIERS
 
 from .integers import random_powers
@@ -17,7 +17,7 @@ TERNARY = Values(-1, 1)
 
 
 def check(lane, values, weights, simd, *, padded=False, count=30):
-    """Feed vectors, full-scale ones among them, one a clock; compare ``gain * sum + offset`` with the dot product."""
+    """Feed vectors, full-scale ones among them, one a clock; compare ``gain * total + offset`` with the dot product."""
     rng = np.random.default_rng(simd)
     x = rng.integers(0, values.levels, (count, simd)) * values.step + values.lo
     w = random_powers(rng, (count, simd), weights) if isinstance(weights, Powers) else (
@@ -25,60 +25,70 @@ def check(lane, values, weights, simd, *, padded=False, count=30):
     x[:4], w[:2], w[2:4] = [[values.lo], [values.hi]] * 2, weights.lo, weights.hi
     pad = rng.random(count) < 0.3 if padded else np.zeros(count, bool)
     expected = np.where(pad, 0, (x * w).sum(1))
-    words = zip(pack(values.encode(x), values.bits), pack(weights.encode(w), weights.bits), pad, strict=True)
+    codes = [[lane.code(value) for value in vector] for vector in x]
+    words = list(zip(pack(np.array(codes), values.bits), pack(weights.encode(w), weights.bits), strict=True))
+    totals = np.array(replay(lane, words, pad.tolist() if padded else None))
+    assert (lane.gain * totals + np.array(lane.offsets(w))).tolist() == expected.tolist()
+
+
+def replay(lane, words, pad=None):
+    """What the rows add up to for each word, one a clock; its ``pad`` comes ``pad_delay`` clocks after it."""
     found = []
 
     async def bench(ctx):
-        for x_word, w_word, pad_bit in words:
-            ctx.set(lane.x, x_word)
-            ctx.set(lane.w, w_word)
-            if padded:
-                ctx.set(lane.pad, int(pad_bit))
+        for clock in range(len(words) + lane.latency - 1):
+            ctx.set(lane.x, words[min(clock, len(words) - 1)][0])
+            if "w" in lane.signature.members:
+                ctx.set(lane.w, words[min(clock, len(words) - 1)][1])
+            if pad:
+                ctx.set(lane.pad, clock >= lane.pad_delay and [*pad, *[0] * lane.latency][clock - lane.pad_delay])
             await ctx.tick()
-            found.append(ctx.get(lane.sum))
-        for _ in range(lane.latency - 1):
-            await ctx.tick()
-            found.append(ctx.get(lane.sum))
+            found.append(sum(ctx.get(getattr(lane, row)) for row in lane.rows))
 
     sim = Simulator(lane)
     sim.add_clock(PERIOD)
     sim.add_testbench(bench)
     sim.run()
-    offsets = np.array(lane.offsets(w))
-    assert (lane.gain * np.array(found[lane.latency - 1:]) + offsets).tolist() == expected.tolist()
+    return found[lane.latency - 1:]
 
 
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("simd", [*range(1, 40), 63, 64, 65, 128, 144, 256, 512, 576])
-def test_xnor(simd, padded):
-    check(XnorLane(simd, padded), BIPOLAR, BIPOLAR, simd, padded=padded)
+def test_binary(simd, padded):
+    lane = BinaryLane(simd, BIPOLAR, pad=padded, halves=padded and simd % 2 == 1)
+    check(lane, BIPOLAR, BIPOLAR, simd, padded=padded)
 
 
-def test_xnor_exhaustively():
+@pytest.mark.parametrize(("simd", "missing"), [(3, 3), (64, 32), (54, 27)])
+def test_binary_beyond_the_edge(simd, missing):
+    """What is missing adds nothing to the dot product, also in whole words outside."""
+    lane = BinaryLane(simd, BIPOLAR, pad=True, missing=missing, halves=missing % 2 == 1)
+    rng = np.random.default_rng(simd)
+    x, w = rng.integers(0, 2, (2, 40, simd))
+    pad = (rng.random(40) < 0.3).tolist()
+    totals = np.array(replay(lane, list(zip(pack(x, 1), pack(w, 1), strict=True)), pad))
+    dots = np.where(pad, 0, ((2 * x - 1) * (2 * w - 1)).sum(1))
+    assert (lane.gain * totals - simd - missing).tolist() == dots.tolist()
+
+
+def test_binary_exhaustively():
     """Every pattern of nine bits: all kinds of compressors."""
-    lane, found = XnorLane(9), []
+    found = replay(BinaryLane(9, BIPOLAR), [(x, 0b101010101) for x in range(512)])
+    assert found == [9 - (x ^ 0b101010101).bit_count() for x in range(512)]
 
-    async def bench(ctx):
-        for x in range(512):
-            ctx.set(lane.x, x)
-            ctx.set(lane.w, 0b101010101)
-            await ctx.tick()
-            found.append(ctx.get(lane.sum))
-        for _ in range(lane.latency - 1):
-            await ctx.tick()
-            found.append(ctx.get(lane.sum))
 
-    sim = Simulator(lane)
-    sim.add_clock(PERIOD)
-    sim.add_testbench(bench)
-    sim.run()
-    assert found[lane.latency - 1:] == [9 - (x ^ 0b101010101).bit_count() for x in range(512)]
+@pytest.mark.parametrize("simd", [1, 2, 7, 48, 784])
+def test_binary_wired(simd):
+    """Where weights never change, agreements come."""
+    lane, rng = BinaryLane(simd, BIPOLAR, wired=True), np.random.default_rng(simd)
+    words = pack(rng.integers(0, 2, (30, simd)), 1)
+    assert replay(lane, [(word, 0) for word in words]) == [word.bit_count() for word in words]
 
 
 @pytest.mark.parametrize("values", [Values(-128, 127), Values(0, 255), Values(0, 3), Values(-4, 3), Values(-3, 5)])
 @pytest.mark.parametrize("simd", [1, 2, 3, 5, 9, 27])
-def test_sign(simd, values):
-    check(SignLane(simd, values), values, BIPOLAR, simd)
+def test_signs(simd, values):
+    check(BinaryLane(simd, values), values, BIPOLAR, simd)
 
 
 @pytest.mark.parametrize(("values", "weights"), [
