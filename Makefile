@@ -7,6 +7,7 @@ SIM    ?= verilator
 WAVES  ?=
 SAIF   ?=
 ARCH   ?=
+FLAT   ?=
 LAYER  ?=
 RECIPE ?=
 BITS   ?=
@@ -19,7 +20,7 @@ JOBS   ?= 2
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: help build sim synth train test bench bench-lanes bench-powers bench-svpe bench-energy bench-train bench-clock lint env clean
+.PHONY: help build sim synth train test bench bench-area bench-lanes bench-powers bench-rate bench-svpe bench-energy bench-train bench-clock lint env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,11 +28,11 @@ help:
 	@echo "                                   NET is a name or path/to/model.onnx; ARGS=\"--target-fps 20000\" and so on"
 	@echo "make build ARCH=svpe               one array for all layers, from memory; vpe: with multipliers; LAYER=NAME to simulate one"
 	@echo "make sim FRAMES=$(FRAMES) SIM=$(SIM)     simulate that build against the golden model; SIM=icarus, WAVES=1, SAIF=1"
-	@echo "make synth                         what Yosys makes of that build, beside the prediction"
+	@echo "make synth                         what Yosys makes of that build, beside the prediction; FLAT=1: of all modules as one, too"
 	@echo "make train RECIPE=best DATA=DIR     train NET into runs/, by its own recipe if none is given; resumes where it stopped"
 	@echo "make train NET=tbqnn BITS=3        train power-of-two weights of so many bits"
 	@echo "make test                          the whole test suite"
-	@echo "make bench                         measure what the project promises; bench-lanes, bench-powers, bench-svpe, bench-energy, bench-train, bench-clock: of its parts"
+	@echo "make bench                         measure what the project promises; bench-area, bench-lanes, bench-powers, bench-rate, bench-svpe, bench-energy, bench-train, bench-clock: of its parts"
 	@echo "make lint | env | clean            ruff | prepare .venv for everything | remove what was generated"
 
 build: $(VENV)/.gen
@@ -42,7 +43,7 @@ sim: $(VENV)/.sim
 	    $(if $(SAIF),--saif) $(if $(ARCH),--arch "$(ARCH)") $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
 
 synth: $(VENV)/.gen
-	@$(RUN) -m gen.synth --net "$$NET" --board "$$BOARD" $(if $(ARCH),--arch "$(ARCH)") $(ARGS)
+	@$(RUN) -m gen.synth --net "$$NET" --board "$$BOARD" $(if $(ARCH),--arch "$(ARCH)") $(if $(FLAT),--flat) $(ARGS)
 
 train: $(VENV)/.all
 	@$(RUN) -m train.run --net "$$NET" $(if $(RECIPE),--recipe "$(RECIPE)") $(if $(BITS),--bits "$(BITS)") $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -53,11 +54,17 @@ test: $(VENV)/.all
 bench: $(VENV)/.sim
 	$(RUN) -m bench.run $(ARGS)
 
+bench-area: $(VENV)/.gen
+	$(RUN) -m bench.area $(ARGS)
+
 bench-lanes: $(VENV)/.gen
 	$(RUN) -m bench.lanes $(ARGS)
 
 bench-powers: $(VENV)/.sim
 	$(RUN) -m bench.powers $(ARGS)
+
+bench-rate: $(VENV)/.sim
+	$(RUN) -m bench.rate $(ARGS)
 
 bench-svpe: $(VENV)/.gen
 	$(RUN) -m bench.svpe $(ARGS)

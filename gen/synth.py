@@ -28,7 +28,7 @@ from .errors import reported
 from .hw.vendor import MODELS
 from .resources import Resources
 
-__all__ = ["Netlist", "compare", "mapped", "measure", "synthesise"]
+__all__ = ["Netlist", "compare", "flat", "mapped", "measure", "synthesise"]
 
 BATCH = 8  # modules that one process gets: reading the cell library takes seconds
 
@@ -104,7 +104,7 @@ def _netlists(names):
     return f"json {' '.join(names)}"
 
 
-def _batch(names, log, describe):
+def _batch(log, names, describe):
     """Leave in the file ``log`` what ``describe`` prints of the modules ``names``; an error, if any, ends the process.
 
     The file then holds the error.
@@ -118,21 +118,25 @@ def _batch(names, log, describe):
          "check -assert", describe(names), log=log)
 
 
-def _described(modules, describe):
-    """What ``describe`` prints of each of ``modules``, by name.
+def _whole(log, top):
+    """Leave in the file ``log`` how many cells there are of each kind where ``top`` and all within it are one."""
+    _run(_design, f"synth_xilinx -family xcup -flatten -top {top} -noiopad -noclkbuf {_options}", "check -assert",
+         "stat -json", log=log)
 
-    Batches of them are synthesised, each in a process of its own, forked with what has been read.
+
+def _printed(work, jobs):
+    """What ``work`` leaves in its file, as JSON, for the arguments of each of ``jobs``.
+
+    Each is a process of its own, forked with what has been read; so many at a time as there are cores.
     """
-    names = [module.name.str() for module in sorted(modules, key=_size, reverse=True)]
-    count = -(-len(names) // BATCH)
-    fork, found, waiting, running = multiprocessing.get_context("fork"), {}, list(range(count)), {}
+    fork, found, waiting, running = multiprocessing.get_context("fork"), [], list(enumerate(jobs)), {}
     with TemporaryDirectory() as folder:
         try:
             while waiting or running:
                 while waiting and len(running) < os.cpu_count():
-                    number = waiting.pop(0)
+                    number, arguments = waiting.pop(0)
                     log = Path(folder, str(number))
-                    process = fork.Process(target=_batch, args=(names[number::count], log, describe))
+                    process = fork.Process(target=work, args=(log, *arguments))
                     process.start()
                     running[process.sentinel] = process, log
                 for ended in wait(running):
@@ -141,11 +145,20 @@ def _described(modules, describe):
                     text = log.read_text() if log.exists() else ""
                     if process.exitcode:
                         raise RuntimeError("Yosys: " + "\n".join(text.splitlines()[-5:]))
-                    found |= {name.removeprefix("\\"): one for name, one in json.loads(text)["modules"].items()}
+                    found.append(json.loads(text))
         finally:
             for process, _ in running.values():
                 process.kill()
                 process.join()
+    return found
+
+
+def _described(modules, describe):
+    """What ``describe`` prints of each of ``modules``, by name, from batches of them."""
+    names = [module.name.str() for module in sorted(modules, key=_size, reverse=True)]
+    count, found = -(-len(names) // BATCH), {}
+    for printed in _printed(_batch, [(names[k::count], describe) for k in range(count)]):
+        found |= {name.removeprefix("\\"): one for name, one in printed["modules"].items()}
     return {module.name.unescape(): found[module.name.unescape()] for module in modules}
 
 
@@ -174,6 +187,13 @@ def synthesise(folder, top, dsp=True):
                                           for name, cell in module.cells_.items()} for module in modules}
     cells = {name: found["num_cells_by_type"] for name, found in _described(modules, _counts).items()}
     return Netlist(cells, instances)
+
+
+def flat(folder, top):
+    """Resources of module ``top`` and all within it, synthesised as one: to check the sum of :func:`synthesise`."""
+    _read(folder, top, "")
+    (printed,) = _printed(_whole, [(top,)])
+    return _resources(printed["modules"][f"\\{top}"]["num_cells_by_type"])
 
 
 def mapped(folder, top, dsp=True):
@@ -244,24 +264,32 @@ def main(
     board: Annotated[str, typer.Option(help="Board that it was built for.")] = "zcu102",
     build: Annotated[Path | None, typer.Option(help="Folder of the build.")] = None,
     arch: Annotated[str | None, typer.Option(help="Architecture that it was built in, if one was asked for.")] = None,
+    whole: Annotated[bool, typer.Option("--flat", help="Synthesise all as one, too: takes long.")] = False,
 ):
     """Synthesise a build with Yosys, and set what every unit takes beside the cost model's prediction."""
     console = Console(highlight=False)
     try:
         with reported():
             folder = built(net, board, build, arch)
-            plan, _ = reopen(folder)
+            plan, manifest = reopen(folder)
             with console.status("synth_xilinx -family xcup, module by module"):
                 compared = compare(plan, folder / "rtl")
+            with console.status("synth_xilinx -family xcup -flatten"):
+                together = flat(folder / "rtl", manifest["top"]) if whole else None
     except RuntimeError as error:
         Console(stderr=True).print(f"[bold red]Failed:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
     units = {name: {"predicted": asdict(predicted), "yosys": asdict(found)}
              for name, (predicted, found) in compared.items()}
+    if together:
+        units["flat"] = {"yosys": asdict(together)}
     result = folder / "yosys.json"
     result.write_text(json.dumps(units, indent=1) + "\n")
     console.print(_table(compared), f"Every module accepted by Yosys synth_xilinx -family xcup; written: {result}",
                   sep="\n")
+    if together:
+        console.print("All modules as one: " + ", ".join(f"{amount:,g} {name.upper()}" for name, amount
+                                                         in together.items() if amount))
 
 
 if __name__ == "__main__":
