@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from pylibfst import lib
 
-from gen.bits import BIPOLAR, BYTE, Powers, Values, pack
+from gen.bits import BIPOLAR, BYTE, Values, pack
 from gen.emit import Emitter
 from gen.folding import Folding
 from gen.hw.core import Core
 from gen.hw.lookup import Lookup
-from gen.hw.matrix_unit import MatrixUnit
-from gen.hw.pool import Reduce
+from gen.hw.pool import BlockPool, Reduce
+from gen.hw.reorder import Reorder
 from gen.hw.rescale import Rescale
 from gen.hw.stream import Gather, Split
 from gen.hw.threshold import Offset, Threshold
@@ -22,8 +22,12 @@ from gen.hw.topk import TopK
 from gen.hw.window import Window
 from gen.network import Conv, Network, Pool, Tensor
 from gen.network import Lookup as LookupLayer
+from gen.network import Threshold as ThresholdLayer
 from tests import integers
-from tests.test_window import NIBBLE, expected
+from tests.test_matrix_unit import CASES, TOTALS, in_dsps, prepared
+from tests.test_pool import groups
+from tests.test_reorder import WIDTH, case
+from tests.test_window import NIBBLE, beats, expected, image_rows, sliding
 
 from .saif import toggles
 from .simulator import run
@@ -50,28 +54,45 @@ def window(pixels, stride):
     return Window(layer, simd=2, pixels=pixels, repeat=2, pad_code=5), payloads, results
 
 
-def _weights(values, shape):
-    if isinstance(values, Powers):
-        return integers.random_powers(RNG, shape, values)
-    return (RNG.integers(0, values.levels, shape) * values.step + values.lo).astype(np.int8)
+def window_of_rows(pad_code):
+    """Whole rows, of which two positions come at a time; what lies outside is replaced."""
+    layer = sliding(Tensor(5, 6, 4, NIBBLE), (3, 2), (1, 2), (1, 1, 0, 1), conv=True)
+    frames = RNG.integers(0, 16, (2, *layer.input.shape))
+    unit = Window(layer, simd=2, pixels=layer.output.width, taps=2, given=2, repeat=2, pad_code=pad_code)
+    rows = [row for frame in frames for row in image_rows(frame, layer, 2, 2)]
+    words = [pack(np.full((1, 12), pad_code) if row is None else row[None], 4)[0] for row in rows]
+    return unit, [word for frame in frames for word in beats(frame, 2, 2)], words
 
 
-def matrix(values, weights, channels, pixels, outside=0):
-    """A matrix unit fed with random windows, some of their words padded where the lane can tell."""
-    layer = Conv("conv", Tensor(4, 4, 2 * channels, values), pads=(1, 1, 1, 1), pad_value=outside,
-                 weights=_weights(weights, (6, 2 * channels, 3, 3)), weight_values=weights)
-    unit = MatrixUnit(layer, pe=3, simd=channels, pixels=pixels, file="conv_matrix")
-    groups = 4
-    taps = RNG.integers(0, values.levels, (groups, 2, 3, 3, pixels, channels)) * values.step + values.lo
-    padded = (RNG.random((groups, 2, 3, 3, pixels, 1)) < 0.2) & unit.flagged
-    rows = [pack(values.encode(taps).reshape(-1, pixels * channels), values.bits)]
-    flags = pack(padded.reshape(-1, pixels), 1)
-    words = [word | flag << pixels * channels * values.bits for word, flag in zip(*rows, flags, strict=True)]
-    filters = layer.weights.reshape(6, 2, channels, 3, 3).astype(np.int64)
-    dots = np.einsum("gfyxpc,ofcyx->gpo", np.where(padded, 0, taps), filters)
-    totals = (dots - unit.offsets()) // unit.lane.gain
-    payloads = [word for group in range(groups) for word in words[18 * group:18 * group + 18] * unit.folds]
-    return unit, payloads, pack(unit.total.encode(totals.reshape(-1, 3)), unit.total.bits)
+def whole_rows(dsp):
+    """A convolution of whole rows behind its window, which flags what lies above and below the image."""
+    rng = np.random.default_rng(0)
+    layer = Conv("conv", Tensor(4, 4, 4, BIPOLAR), pads=(1, 1, 1, 1), weights=rng.integers(0, 2, (6, 4, 3, 3)) * 2 - 1)
+    sign = ThresholdLayer("sign", layer.output, thresholds=rng.integers(-4, 5, (6, 1)), flip=np.zeros(6, bool),
+                          values=BIPOLAR)
+    core = Core(Network("rows", (layer, sign), np.ones(6), np.zeros(6)), {"conv": Folding(3, 2, 4, taps=3, dsp=dsp)})
+    frames = rng.integers(0, 2, (3, *layer.input.shape)) * 2 - 1
+    results = np.stack([integers.follow((layer, sign), frame) for frame in frames])
+    return core, pack(BIPOLAR.encode(frames).reshape(-1, 2), 1), BIPOLAR.encode(results).reshape(-1).tolist()
+
+
+def matrix(source, name, dsp=False):
+    """A matrix unit of :mod:`tests.test_matrix_unit`."""
+    return prepared(in_dsps(source[name]) if dsp else source[name])
+
+
+def reorder(pixels, given, folds):
+    payloads, results = case(pixels, given, folds, 6)
+    return Reorder(WIDTH, pixels=pixels, given=given, folds=folds, interval=pixels // given), payloads, results
+
+
+def block_pool(shape, kernel, simd, given, values, kind):
+    layer = Pool("pool", Tensor(*shape, values), kernel=kernel, stride=kernel, kind=kind)
+    unit = BlockPool(layer, simd=simd, given=given)
+    frames = RNG.integers(0, values.levels, (3, *shape)) * values.step + values.lo
+    results = [word for frame in frames for word in pack(layer.output.values.encode(groups(
+        integers.compute(layer, frame), unit.pixels, simd)), layer.output.values.bits)]
+    return unit, [word for frame in frames for word in beats(values.encode(frame), given, simd, values.bits)], results
 
 
 def threshold(values, flipped):
@@ -155,11 +176,17 @@ def network(seed):
 UNITS = {
     "gather": (gather,), "split": (split,),
     "window": (window, 1, (1, 1)), "window_pixels": (window, 2, (1, 2)),
-    "xnor": (matrix, BIPOLAR, BIPOLAR, 5, 2), "xnor_padded_with_minus_one": (matrix, BIPOLAR, BIPOLAR, 4, 1, -1),
-    "sign": (matrix, Values(-8, 7), BIPOLAR, 3, 2), "sign_unsigned": (matrix, Values(0, 3), BIPOLAR, 2, 1),
-    "multiply": (matrix, Values(0, 7), Values(-4, 3), 2, 2),
-    "shift": (matrix, Values(0, 65535), Powers(3), 2, 2), "shift_signed": (matrix, SMALL, Powers(7), 3, 1),
-    "multiply_ternary": (matrix, BIPOLAR, integers.TERNARY, 2, 4),
+    "window_rows": (window_of_rows, 5), "whole_rows": (whole_rows, False), "whole_rows_dsp": (whole_rows, True),
+    "signs": (matrix, CASES, "flags"), "signs_of_bytes": (matrix, CASES, "bytes"),
+    "signs_halves": (matrix, CASES, "halves", True), "signs_folds": (matrix, CASES, "folds", True),
+    **{f"{name}_{'dsp' if dsp else 'luts'}": (matrix, CASES, name, dsp) for dsp in (False, True)
+       for name in ("row", "row_odd", "row_mostly_outside", "row_outside_is_minus_one", "row_bytes", "row_strided")},
+    **{f"totals_{name}": (matrix, TOTALS, name) for name in TOTALS},
+    "reorder": (reorder, 4, 1, 3), "reorder_two": (reorder, 6, 2, 1), "reorder_none": (reorder, 3, 3, 2),
+    "block_or": (block_pool, (4, 8, 6), (2, 2), 3, 8, BIPOLAR, "max"),
+    "block_max": (block_pool, (4, 8, 6), (2, 2), 3, 1, SMALL, "max"),
+    "block_left_over": (block_pool, (5, 7, 2), (3, 3), 2, 7, Values(-1, 0), "max"),
+    "block_sum": (block_pool, (4, 12, 4), (2, 4), 2, 2, BIPOLAR, "sum"),
     "threshold": (threshold, BIPOLAR, False), "threshold_flipped": (threshold, BIPOLAR, True),
     "threshold_3_levels": (threshold, Values(-1, 1), True), "threshold_8_bits": (threshold, Values(-128, 127), False),
     "threshold_of_signs": (threshold_of_signs,), "recode": (recode,), "offset": (offset,),
