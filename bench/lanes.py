@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from bench.area import Popcount
 from bench.figures import report, row
 from gen.bits import Powers, Values
-from gen.hw.lanes import MultiplyLane, ShiftLane, SignLane
+from gen.hw.lanes import MultiplyLane, ShiftLane
 from gen.synth import measure
 
 PRODUCTS, ACTIVATIONS = 9, Values(0, 65535)
@@ -23,7 +24,7 @@ def _multiplier(bits):
 
 def lanes():
     """LUTs, and DSPs, for each product."""
-    shifts = {1: SignLane(PRODUCTS, ACTIVATIONS)} | {
+    shifts = {1: Popcount(PRODUCTS, ACTIVATIONS)} | {
         n: ShiftLane(PRODUCTS, ACTIVATIONS, Powers(2 ** (n - 1) - 1)) for n in (2, 3, 4, 5)}
     multipliers = {bits: _multiplier(bits) for bits in (4, 8, 16)}
     in_luts = dict(zip(multipliers, measure(list(multipliers.values()), dsp=False), strict=True))
