@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..bits import pack
 from ..memory_cost import named
 from .accumulator import DspAccumulator, LutAccumulator, TotalAccumulator, Totals
+from .copies import copied
 from .counters import nest, wrap_add
 from .lanes import lane_for
 from .memory import Queue, Rom
@@ -18,6 +19,7 @@ from .units import add_unit
 __all__ = ["MatrixUnit"]
 
 OPERANDS = 2  # clocks from a payload to the lanes' inputs
+FAN_OUT = 32  # lanes, or accumulators, that a register drives
 
 
 class MatrixUnit(wiring.Component):
@@ -157,11 +159,12 @@ class MatrixUnit(wiring.Component):
         first = Signal()
         m.d.comb += [first.eq(beat == 0), self.i.ready.eq(~(first & full))]
 
-        x, flags, w = self._operands(m, step, fold_last)
+        x, flags, w = self._operands(m, platform, step, fold_last)
         accumulator = self._accumulator()
         delayed = _Delays(m, {"step": step, "first": first, "last": step & beat_last, "fold": fold, "flags": flags})
-        control = {"first": delayed("first", self.ready + accumulator.first_delay),
-                   "step": delayed("step", self.ready + accumulator.step_delay)}
+        copies = -(-self.pe * self.pixels // (FAN_OUT << self.folding.dsp))  # two share a DSP
+        control = {name: copied(m, platform, delayed(name, self.ready + delay - 1), copies, f"{name}_now") for name, delay in (
+            ("first", accumulator.first_delay), ("step", accumulator.step_delay))}
         m.d.comb += push.eq(delayed("last", self.ready + accumulator.latency))
         rows = self._lanes(m, platform, x, w, delayed)
         starts = self._starts(m, delayed, self.ready + accumulator.start_delay) if self.threshold else None
@@ -170,14 +173,15 @@ class MatrixUnit(wiring.Component):
 
         return m
 
-    def _operands(self, m, step, wrap):
-        """Activations, ``OPERANDS`` clocks after ``step``, flags at once, and weights as late as activations."""
+    def _operands(self, m, platform, step, wrap):
+        """Activations, ``OPERANDS`` clocks after ``step``, flags at once, and weights as late as activations.
+
+        The activations are there once for each ``FAN_OUT`` filters.
+        """
         words = len(self.i.payload) - self.flags
-        x = self.i.payload[:words]
-        for k in range(OPERANDS):
-            register = Signal(words, name=f"x{k}", reset_less=True)
-            m.d.sync += register.eq(x)
-            x = register
+        x = Signal(words, name="x0", reset_less=True)
+        m.d.sync += x.eq(self.i.payload[:words])
+        x = copied(m, platform, x, -(-self.pe // FAN_OUT), "x1")
         return x, self.i.payload[words:], self._weights(m, step, wrap)
 
     def _weights(self, m, step, wrap):
@@ -199,9 +203,10 @@ class MatrixUnit(wiring.Component):
         for p, lane in enumerate(self.lanes):
             taps = [(t, column) for t, column in enumerate(self._columns(p)) if not (
                 lane.missing and not self._inside(column))] if self.taps > 1 else [(0, p)]
-            word = Cat(x.word_select(column, self.word) if self.taps == 1 or self._inside(column)
-                       else self._padding() for _, column in taps)
+            words = [Cat(copy.word_select(column, self.word) if self.taps == 1 or self._inside(column)
+                         else self._padding() for _, column in taps) for copy in x]
             for r in range(self.pe):
+                word = words[r // FAN_OUT]
                 unit = add_unit(m, f"lane{r}_{p}", self._lane(self._outside(p)), platform)
                 size = self.simd * self.layer.weight_values.bits
                 weights = Cat(w.word_select(r * self.taps + t, size) for t, _ in taps)
@@ -245,7 +250,7 @@ class MatrixUnit(wiring.Component):
             unit = add_unit(m, f"accumulator{k % self.pe}_{k // self.pe}", self._accumulator(), platform)
             names = ("a", "b") if self.threshold else unit.rows
             m.d.comb += [getattr(unit, name).eq(row) for name, row in zip(names, lane, strict=True)]
-            m.d.comb += [getattr(unit, name).eq(value) for name, value in control.items()]
+            m.d.comb += [getattr(unit, name).eq(copies[k // FAN_OUT]) for name, copies in control.items()]
             if self.threshold:
                 m.d.comb += unit.start.eq(starts.word_select(k % self.pe, self._start_bits))
             results.append(unit.sign if self.threshold else unit.total)
@@ -256,7 +261,7 @@ class MatrixUnit(wiring.Component):
         results = []
         for k in range(0, len(rows), 2):
             unit = add_unit(m, f"accumulators{k // 2}", self._accumulator(), platform)
-            m.d.comb += [getattr(unit, name).eq(value) for name, value in control.items()]
+            m.d.comb += [getattr(unit, name).eq(copies[k // 2 // FAN_OUT]) for name, copies in control.items()]
             for j, (a, b) in enumerate(rows[k:k + 2]):
                 m.d.comb += [getattr(unit, f"a{j}").eq(a), getattr(unit, f"b{j}").eq(b), getattr(unit, f"start{j}").eq(
                     starts.word_select((k + j) % self.pe, self._start_bits))]
