@@ -163,8 +163,8 @@ class MatrixUnit(wiring.Component):
         accumulator = self._accumulator()
         delayed = _Delays(m, {"step": step, "first": first, "last": step & beat_last, "fold": fold, "flags": flags})
         copies = -(-self.pe * self.pixels // (FAN_OUT << self.folding.dsp))  # two share a DSP
-        control = {name: copied(m, platform, delayed(name, self.ready + delay - 1), copies, f"{name}_now") for name, delay in (
-            ("first", accumulator.first_delay), ("step", accumulator.step_delay))}
+        control = {name: copied(m, platform, delayed(name, self.ready + delay - 1), copies, f"{name}_now")
+                   for name, delay in (("first", accumulator.first_delay), ("step", accumulator.step_delay))}
         m.d.comb += push.eq(delayed("last", self.ready + accumulator.latency))
         rows = self._lanes(m, platform, x, w, delayed)
         starts = self._starts(m, delayed, self.ready + accumulator.start_delay) if self.threshold else None
