@@ -83,13 +83,13 @@ module DSP48E2 #(
     if (ACASCREG != 1 || BCASCREG != 2) $fatal(1, "cascade registers, which are as many as the others");
   end
 
-  always @(posedge CLK) begin
-    if (OPMODE[8:7] == 2'b01 || OPMODE[6] || OPMODE[3:0] != 4'b0101) $fatal(1, "OPMODE %b", OPMODE);
-    if (mode != 4'b0000 && mode != 4'b0011) $fatal(1, "ALUMODE %b", mode);
-    if (INMODE != (AMULTSEL == "AD" ? 5'b00100 : 5'b00000)) $fatal(1, "INMODE %b", INMODE);
-    if (CARRYINSEL != 0 || CARRYIN != 0) $fatal(1, "CARRYINSEL or CARRYIN");
-    if (RSTA || RSTB || RSTC || RSTD || RSTM || RSTP) $fatal(1, "resets");
-    if (RSTALUMODE || RSTCTRL || RSTINMODE || RSTALLCARRYIN) $fatal(1, "resets of control");
-  end
+  // Without the instance's name, which $fatal would print: all blocks are then simulated by the same code.
+  always @(posedge CLK)
+    if (OPMODE[8:7] == 2'b01 || OPMODE[6] || OPMODE[3:0] != 4'b0101 || (mode != 4'b0000 && mode != 4'b0011)
+        || INMODE != (AMULTSEL == "AD" ? 5'b00100 : 5'b00000) || CARRYINSEL != 0 || CARRYIN != 0
+        || RSTA || RSTB || RSTC || RSTD || RSTM || RSTP || RSTALUMODE || RSTCTRL || RSTINMODE || RSTALLCARRYIN) begin
+      $display("DSP48E2: OPMODE %b, ALUMODE %b, INMODE %b, or others that are not modelled", OPMODE, mode, INMODE);
+      $finish;
+    end
 `endif
 endmodule
