@@ -17,9 +17,9 @@ from .test_units import QUICK
 
 def in_verilog(form, bits, beats, folder, middle=True, tool=QUICK, edit=lambda text: text):
     """Run :mod:`sim.replay_bench` with windows of at most ``beats`` beats on the Verilog, after ``edit``."""
-    totals, rng = totals_of(bits, beats, middle), random.Random(bits)
+    totals, rng = totals_of(form, bits, beats, middle), random.Random(bits)
     dut = form(bits, totals)
-    clocks = script(dut, random_windows(rng, bits, beats, totals, count=150), rng)
+    clocks = script(dut, random_windows(form, rng, bits, beats, totals, count=150), rng)
     rtl, bench = folder / "rtl", folder / "bench.json"
     rtl.mkdir()
     Emitter(rtl).module(dut, "accumulator")

@@ -11,8 +11,8 @@ from gen.bits import BIPOLAR, BYTE, Powers, Values
 from gen.build import app as generator
 from gen.emit import emit
 from gen.folding import Folding, limits
-from gen.hw.lanes import ShiftLane, SignLane, lane_for
-from gen.hw.popcount import XnorLane
+from gen.hw.binary_lane import BinaryLane
+from gen.hw.lanes import ShiftLane, lane_for
 from gen.network import Conv, Flatten, Lookup, Network, Pool, Rescale, Tensor, Threshold
 from gen.stages import stages
 from tests import integers
@@ -22,8 +22,9 @@ from .images import frames
 from .lint import lint
 from .run import app, prepare, simulate
 
-FOLDINGS = {"quantise": Folding(simd=3), "conv1": Folding(4, 3, 2), "conv2": Folding(4, 4, 4), "pool": Folding(simd=2),
-            "dense": Folding(5, 8)}
+# The second convolution takes whole rows, and has its accumulators in DSPs.
+FOLDINGS = {"quantise": Folding(simd=3), "conv1": Folding(2, 3, 4), "conv2": Folding(1, 2, 8, taps=3, dsp=True),
+            "pool": Folding(simd=1, pixels=4), "dense": Folding(5, 8)}
 
 
 def network():
@@ -67,7 +68,7 @@ def build(tmp_path_factory):
 def test_right_hardware_passes_at_the_predicted_rate(build):
     result = simulate(*build)
     assert result["frames"] == 6
-    assert result["cycles_per_frame"] == pytest.approx(64 * 2 * 2 * 9 // 4, rel=0.01)  # conv2
+    assert result["cycles_per_frame"] == pytest.approx(8 * 8 * 4 * 3, rel=0.01)  # conv2
 
 
 def test_shipped_network_by_the_command_line(tmp_path, monkeypatch):
@@ -115,7 +116,7 @@ def mixed():
 def test_binary_and_power_of_two_layers_in_one_network(tmp_path):
     net = mixed()
     assert [type(lane_for(layer, 2)) for layer in net.layers if isinstance(layer, Conv)] == [
-        ShiftLane, ShiftLane, XnorLane, SignLane]
+        ShiftLane, ShiftLane, BinaryLane, BinaryLane]
     foldings = {stage.name: Folding(**{what: whole if what == "simd" else 1
                                        for what, whole in limits(stage.layer).items()}) for stage in stages(net)}
     foldings["dense"] = Folding(1, 8)
@@ -145,26 +146,35 @@ def flip_bit(path):
     return lambda: path.write_text(text)
 
 
-def move_window(path):
-    """Let the last tap of the first position read the column beside its own; returns how to undo it."""
-    text = path.read_text()
-    changed, count = re.subn(r"(= tap3\[1\] \? bank)1", r"\g<1>2", text, count=1)
-    assert count, "the window has changed: plant the error elsewhere"
-    path.write_text(changed)
-    return lambda: path.write_text(text)
+def edited(pattern, text):
+    """Something that edits Verilog at one place at least, and returns how to undo it."""
+    def plant(path):
+        verilog = path.read_text()
+        changed, count = re.subn(pattern, text, verilog, count=1)
+        assert count, f"{path.name} has changed: plant the error elsewhere"
+        path.write_text(changed)
+        return lambda: path.write_text(verilog)
+    return plant
 
 
 @pytest.mark.parametrize(("file", "plant", "layer"), [
     ("small_conv1_matrix.mem", flip_bit, "sign1"),
     ("small_conv2_matrix.mem", flip_bit, "sign2"),
     ("small_dense_matrix.mem", flip_bit, "dense"),
-    ("small_conv2_threshold.mem", flip_bit, "sign2"),
+    ("small_conv1_matrix_starts.mem", flip_bit, "sign1"),
+    ("small_conv2_matrix_starts.mem", flip_bit, "sign2"),
     ("small_quantise_lookup.mem", flip_bit, "quantise"),
-    ("small_window_8x8x8b1*.v", move_window, "sign2"),
+    # The last tap of the first position reads the column beside its own.
+    ("small_window_8x8x3b8_k3x3*.v", edited(r"(= tap3\[1\] \? bank)1", r"\g<1>2"), "sign1"),
+    # Whole rows begin one too early.
+    ("small_window_8x8x8b1_k3x3*.v", edited(r"if \(rst\) slot <= 2'h3", "if (rst) slot <= 2'h2"), "sign2"),
+    ("small_dsp_accumulator_*.v", edited(r"\.RND\(48'h\w*", ".RND(48'h1"), "sign2"),
+    # Blocks begin with what the ones above them came to.
+    ("small_block_max_pool_*.v", edited(r"row \? (\\before \[0\] ): 1'h0", r"\g<1>"), "pool"),
 ])
 def test_planted_errors_are_caught_and_named(build, capfd, file, plant, layer):
     rtl, folder = build
-    (path,) = (path for path in rtl.glob(file) if "k3x3" in path.name or path.suffix == ".mem")
+    (path,) = rtl.glob(file)
     undo = plant(path)
     try:
         with pytest.raises((RuntimeError, SystemExit)):

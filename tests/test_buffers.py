@@ -6,13 +6,13 @@ import pytest
 
 from gen import buffers
 from gen.bits import BIPOLAR, BYTE, Values, pack
-from gen.folding import Folding, limits, work
+from gen.folding import Folding, check, limits, work
 from gen.folding import streams as flow
 from gen.hw.core import Core
 from gen.network import Add, Concat, Conv, Flatten, Lookup, Network, Tensor, Threshold
 from gen.stages import stages
 
-from . import integers, streams
+from . import integers, samples, streams
 
 
 def network():
@@ -30,6 +30,19 @@ def network():
 
 
 FOLDINGS = {"quantise": Folding(), "conv1": Folding(4, 1, 10), "conv2": Folding(4, 4, 4), "dense": Folding(1, 4)}
+
+
+# What takes the most time: whole rows with their pool behind them, what comes after that, or the pixels that come.
+WHOLE_ROWS = {
+    "rows": ({"input": Folding(simd=3), "conv1": Folding(4, 3, 8, 3), "conv2": Folding(2, 2, 8, 3, dsp=True),
+              "pool3": Folding(simd=2, pixels=4), "conv4": Folding(2, 2, 4, 3), "dense5": Folding(2, 2)}, 96),
+    "after_the_pool": ({"input": Folding(simd=3), "conv1": Folding(2, 3, 8, 3), "conv2": Folding(4, 2, 8, 3),
+                        "pool3": Folding(simd=4, pixels=2), "conv4": Folding(1, 2, 2), "dense5": Folding(4, 1)}, 576),
+    "pixels": ({"input": Folding(simd=3), "conv1": Folding(4, 3, 8, 3), "conv2": Folding(4, 2, 8, 3),
+                "pool3": Folding(simd=2, pixels=4), "conv4": Folding(4, 4, 4, 3), "dense5": Folding(2, 4)}, 64),
+    "one_by_one": ({"input": Folding(simd=3), "conv1": Folding(4, 3, 8), "conv2": Folding(4, 4, 2, dsp=True),
+                    "pool3": Folding(simd=1), "conv4": Folding(4, 4, 1), "dense5": Folding(1, 4)}, 288),
+}
 
 
 def pace(net, foldings, frames, monkeypatch, sizes=None):
@@ -169,3 +182,21 @@ def test_queues_of_branches_are_as_long_as_need_be(dense, monkeypatch):
                 fewer = sizes.queues | {name: (*queues[:k], pixels - 1, *queues[k + 1:])}
                 slower = pace(net, foldings, 8, monkeypatch, buffers.Sizes(sizes.rows, fewer))
                 assert slower > 1.02 * slowest(net, foldings)
+
+
+@pytest.mark.parametrize("name", WHOLE_ROWS)
+def test_pace_of_whole_rows_and_block_pools(name, monkeypatch):
+    net = samples.chain("rows", 8, 4, 4, "pool", 4, ("dense", 4))
+    foldings, expected = WHOLE_ROWS[name]
+    check(net, foldings)
+    assert slowest(net, foldings) == expected
+    assert pace(net, foldings, 10, monkeypatch) == pytest.approx(expected, rel=0.01)
+
+
+def test_pace_of_whole_rows_without_pads(monkeypatch):
+    """Rows that are lost are made up for by rows that are held."""
+    net = network()
+    foldings = FOLDINGS | {"conv1": Folding(2, 1, 10, 3), "conv2": Folding(2, 1, 8, 3), "dense": Folding(2, 2)}
+    check(net, foldings)
+    assert slowest(net, foldings) == 8 * 2 * 4 * 3
+    assert pace(net, foldings, 12, monkeypatch) == pytest.approx(192, rel=0.01)
