@@ -29,8 +29,7 @@ from .network import Add, Concat, Conv, Lookup, Pool, Rescale, Threshold, TopK
 from .resources import Resources
 
 __all__ = ["arithmetic", "converters", "cost", "dsp_accumulators", "fifo", "fork", "products", "ram", "reorder",
-           "shell", "units", "weight_memory",
-           "window_units"]
+           "reordered", "shell", "units", "weight_memory", "window_units"]
 
 DSP_BITS = 9  # narrower products are made of LUTs
 FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
@@ -150,7 +149,6 @@ def _row_window(layer, simd, _pixels, repeat, given, rows):
             + _control("rows", 1, sum(map(_bits, counters)), _bits(rows + 1)))
 
 
-@cache
 def _column_window(layer, simd, pixels, repeat, given, rows):
     image, (height, width) = layer.input, layer.kernel
     step, left, padded = layer.stride[1], layer.pads[1], any(layer.pads)
@@ -262,7 +260,7 @@ def _matrix(stage, folding):
             + _control("matrix", 1, sum(map(_bits, counters))))
 
 
-def _reorder(width, pixels, given, folds, interval):
+def reordered(width, pixels, given, folds, interval):
     """What gives all channels of ``given`` of ``pixels`` positions after the other, ``width`` bits a position."""
     parts = pixels // given
     depth = folds + min(folds, ceil((parts - 1) * folds / interval)) + 2
@@ -274,7 +272,7 @@ def _reorder(width, pixels, given, folds, interval):
 def reorder(stage, made, given, cycles):
     """What passes on payloads ``given`` of those that ``stage`` puts out, ``made``, in so many cycles a frame."""
     interval = max(1, cycles // beats(stage.output, made))
-    return _reorder(made.channels * stage.output.values.bits, made.pixels, given.pixels,
+    return reordered(made.channels * stage.output.values.bits, made.pixels, given.pixels,
                     stage.output.channels // made.channels, interval)
 
 
@@ -461,7 +459,7 @@ def arithmetic(stage, folding):
         return found
     if folding.pixels > 1:
         folds, interval = len(layer.weights) // folding.pe, layer.fan_in // (folding.simd * folding.taps)
-        found["reorder"] = _reorder(folding.pe * lane.total(layer).bits, folding.pixels, 1, folds, interval)
+        found["reorder"] = reordered(folding.pe * lane.total(layer).bits, folding.pixels, 1, folds, interval)
     return found | _after(layer, stage.threshold, lane, folding.pe)
 
 

@@ -24,7 +24,7 @@ __all__ = ["app", "limiting", "trade_off"]
 STEP = 1.25  # between one frame time and the next, at least
 
 
-def trade_off(network, budget, clock_hz, progress=False):
+def trade_off(network, budget, clock_hz, progress=False, dsp48e2=True):
     """The cheapest design of each rate, the fastest first, until less speed saves nothing more.
 
     Parameters
@@ -35,13 +35,15 @@ def trade_off(network, budget, clock_hz, progress=False):
     clock_hz : float
     progress : bool
         Show a bar.
+    dsp48e2 : bool
+        As :class:`gen.solver.Space` takes it.
 
     Returns
     -------
     list of Plan
         Each slower than the one before, and of fewer LUTs.
     """
-    space = Space(network, budget, clock_hz)
+    space = Space(network, budget, clock_hz, dsp48e2=dsp48e2)
     times = [space.times[0]]
     for time in space.times:
         if time >= STEP * times[-1]:
@@ -90,9 +92,15 @@ def _plot(plans, budget, title, path):
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    axis.plot([plan.cost.lut for plan in plans], [plan.rate for plan in plans], "o-", markersize=4)
+    axis.plot([plan.cost.lut for plan in plans], [plan.rate for plan in plans], "-", color="0.7", zorder=1)
+    scarcest = [limiting(plan.cost, budget)[0] for plan in plans]
+    for name in dict.fromkeys(scarcest):
+        luts, rates = zip(*((plan.cost.lut, plan.rate) for plan, scarce in zip(plans, scarcest, strict=True)
+                            if scarce == name), strict=True)
+        axis.plot(luts, rates, "o", markersize=4, label=f"{NAMES[name]} scarcest")
     axis.axvline(usable(budget).lut, color="0.6", linestyle=":")
     axis.annotate(" LUTs that may be used", (usable(budget).lut, plans[-1].rate), rotation=90, ha="right", color="0.4")
+    axis.legend(frameon=False)
     axis.set(title=title, xlabel="LUT (cost model)", ylabel="frames/s", xscale="log", yscale="log")
     axis.grid(which="both", alpha=0.2)
     figure.savefig(path, dpi=120)
@@ -117,7 +125,8 @@ def main(
         clock_hz = clock_mhz * 1e6 if clock_mhz else platform.fabric_clock
         network = qonnx.load(zoo.find(net))
         console = Console(highlight=False)
-        plans = trade_off(network, platform.budget, clock_hz, progress=console.is_terminal and not as_json)
+        plans = trade_off(network, platform.budget, clock_hz, progress=console.is_terminal and not as_json,
+                          dsp48e2=boards.dsp48e2(platform))
         if plot:
             _plot(plans, platform.budget, f"{network.name}, {board}, {clock_hz / 1e6:g} MHz", plot)
         if as_json:

@@ -213,7 +213,7 @@ def named(name, width, depth):
 
 def rom(width, depth, distinct=None):
     """Memory with fixed contents and a registered output, of the form that :func:`choose` finds."""
-    return form_cost(choose(width, depth), width, distinct)
+    return form_cost(choose(width, max(2, depth)), width, distinct)  # one word is kept twice
 
 
 def ram(width, depth, registered=True):
