@@ -136,14 +136,16 @@ def test_branches_at_the_predicted_rate(tmp_path):
     assert result["frames"] == 6 and result["cycles_per_frame"] == pytest.approx(8 * 8 * 9, rel=0.01)
 
 
-def flip_bit(path):
-    """Flip the lowest bit of the middle word of a ``.mem`` file; returns how to undo it."""
-    text = path.read_text()
-    lines = text.splitlines()
-    middle = len(lines) // 2
-    lines[middle] = f"{int(lines[middle], 16) ^ 1:0{len(lines[middle])}x}"
-    path.write_text("\n".join(lines) + "\n")
-    return lambda: path.write_text(text)
+def flip(bit):
+    """Something that flips this bit of the middle word of a ``.mem`` file, and returns how to undo it."""
+    def plant(path):
+        text = path.read_text()
+        lines = text.splitlines()
+        middle = len(lines) // 2
+        lines[middle] = f"{int(lines[middle], 16) ^ 1 << bit:0{len(lines[middle])}x}"
+        path.write_text("\n".join(lines) + "\n")
+        return lambda: path.write_text(text)
+    return plant
 
 
 def edited(pattern, text):
@@ -158,16 +160,16 @@ def edited(pattern, text):
 
 
 @pytest.mark.parametrize(("file", "plant", "layer"), [
-    ("small_conv1_matrix.mem", flip_bit, "sign1"),
-    ("small_conv2_matrix.mem", flip_bit, "sign2"),
-    ("small_dense_matrix.mem", flip_bit, "dense"),
-    ("small_conv1_matrix_starts.mem", flip_bit, "sign1"),
-    ("small_conv2_matrix_starts.mem", flip_bit, "sign2"),
-    ("small_quantise_lookup.mem", flip_bit, "quantise"),
+    ("small_conv1_matrix.mem", flip(0), "sign1"),
+    ("small_conv2_matrix.mem", flip(0), "sign2"),
+    ("small_dense_matrix.mem", flip(0), "dense"),
+    ("small_conv1_matrix_starts.mem", flip(8), "sign1"),
+    ("small_conv2_matrix_starts.mem", flip(0), "sign2"),
+    ("small_quantise_lookup.mem", flip(0), "quantise"),
     # The last tap of the first position reads the column beside its own.
     ("small_window_8x8x3b8_k3x3*.v", edited(r"(= tap3\[1\] \? bank)1", r"\g<1>2"), "sign1"),
-    # Whole rows begin one too early.
-    ("small_window_8x8x8b1_k3x3*.v", edited(r"if \(rst\) slot <= 2'h3", "if (rst) slot <= 2'h2"), "sign2"),
+    # The first columns of whole rows are always of the first channels.
+    ("small_window_8x8x8b1_k3x3*.v", edited(r"(read_addr\(\{ slot, )group", r"\g<1>2'h0"), "sign2"),
     ("small_dsp_accumulator_*.v", edited(r"\.RND\(48'h\w*", ".RND(48'h1"), "sign2"),
     # Blocks begin with what the ones above them came to.
     ("small_block_max_pool_*.v", edited(r"row \? (\\before \[0\] ): 1'h0", r"\g<1>"), "pool"),
