@@ -195,7 +195,7 @@ def _requantised(layer):
     """Cycles that totals take to become results."""
     match layer:
         case Threshold():
-            return (layer.values.levels - 1).bit_length() + 1
+            return 2 * (layer.values.levels - 1).bit_length() + 1
         case Rescale():
             return 4
         case _:

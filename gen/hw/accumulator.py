@@ -11,7 +11,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .popcount import multiplexers, ternary_adder
+from .popcount import ternary_adder
 from .svpe.dsp import W_RND, XY_M, Z_C, Z_P, primitive
 
 __all__ = ["DspAccumulator", "LutAccumulator", "TotalAccumulator", "Totals"]
@@ -179,7 +179,9 @@ class DspAccumulator(wiring.Component):
 class LutAccumulator(wiring.Component):
     """One neuron's accumulator in LUTs: a sum that begins at a start value, as wide as its sign needs.
 
-    All inputs belong to the same clock; the activation is there ``latency`` clocks later, until the next step.
+    Both rows are added first, so that the loop, in which start value or last sum is chosen, is one adder. With a beat's
+    rows in clock T, the other inputs are taken in clock T + 1, and the activation is there in T + ``latency``, until
+    the next step.
 
     Parameters
     ----------
@@ -200,7 +202,7 @@ class LutAccumulator(wiring.Component):
         Activation after the last beat: 1 where the total has reached the threshold.
     """
 
-    latency, start_delay, first_delay, step_delay = 1, 0, 0, 0
+    latency, start_delay, first_delay, step_delay = 2, 1, 1, 1
 
     def __init__(self, bits, totals):
         self.bits, self.totals = bits, totals
@@ -212,11 +214,10 @@ class LutAccumulator(wiring.Component):
         m = Module()
 
         total = Signal(self.totals.bits, reset_less=True)
-        before = multiplexers(m, platform, "before", total, self.start, self.first)
-        a, b = (Cat(row, Const(0, len(total)))[:len(total)] for row in (self.a, self.b))
-        following = ternary_adder(m, platform, "sum", a, b, before)
+        rows = Signal(min(self.bits, len(total)), reset_less=True)
+        m.d.sync += rows.eq(self.a + self.b)
         with m.If(self.step):
-            m.d.sync += total.eq(following)
+            m.d.sync += total.eq(rows + Mux(self.first, self.start, total))
         m.d.comb += self.sign.eq(total[-1])
 
         return m
@@ -257,7 +258,7 @@ class TotalAccumulator(wiring.Component):
         total = Signal.like(self.total, reset_less=True)
         terms = [Cat(getattr(self, row), Const(0, len(total)))[:len(total)] for row in self.rows]
         following = getattr(self, self.rows[0]) + Mux(self.first, 0, total) if len(terms) == 1 else ternary_adder(
-            m, platform, "sum", *terms, total, clear=self.first)
+            m, platform, "adder", *terms, total, clear=self.first)
         with m.If(self.step):
             m.d.sync += total.eq(following)
         m.d.comb += self.total.eq(total)

@@ -1,7 +1,8 @@
+# amaranth: UnusedElaboratable=no
 """Where a stream parts into branches, and where branches meet: copies, sums, concatenations."""
 
 import math
-from itertools import pairwise
+from itertools import accumulate
 
 from amaranth import *
 from amaranth.lib import stream, wiring
@@ -9,12 +10,14 @@ from amaranth.lib.wiring import In, Out
 
 from .codes import decoded, encoded
 from .counters import nest
+from .stream import Skid, skid
+from .units import add_unit
 
 __all__ = ["Add", "Concat", "Fork"]
 
 
 class Fork(wiring.Component):
-    """Every payload to ``count`` streams, each of which may take it at another time. Holds nothing itself.
+    """Every payload to ``count`` streams, each of which may take it at another time.
 
     Members
     -------
@@ -36,13 +39,15 @@ class Fork(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
+        kept = add_unit(m, "skid", Skid(len(self.i.payload)), platform)
+        wiring.connect(m, wiring.flipped(self.i), kept.i)
         taken = Signal(self.count)
         done = Cat(taken[k] | output.ready for k, output in enumerate(self.outputs))
-        m.d.comb += self.i.ready.eq(done.all())
+        m.d.comb += kept.o.ready.eq(done.all())
         for k, output in enumerate(self.outputs):
-            m.d.comb += [output.valid.eq(self.i.valid & ~taken[k]), output.payload.eq(self.i.payload)]
-        with m.If(self.i.valid):
-            m.d.sync += taken.eq(Mux(self.i.ready, 0, done))
+            m.d.comb += [output.valid.eq(kept.o.valid & ~taken[k]), output.payload.eq(kept.o.payload)]
+        with m.If(kept.o.valid):
+            m.d.sync += taken.eq(Mux(kept.o.ready, 0, done))
 
         return m
 
@@ -85,14 +90,11 @@ class _Meeting(wiring.Component):
         words = (self.inputs[number].payload.word_select(k, source.bits) for k in range(self.lanes))
         return [decoded(word, source) * self.factors[number] for word in words]
 
-    def _give(self, m, valid, numbers):
+    def _give(self, m, platform, valid, numbers):
         """Register ``numbers`` for the output; returns whether it takes them."""
-        advance = Signal()
-        codes = Signal.like(self.o.payload, name="codes", reset_less=True)
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.o.payload.eq(codes)]
-        with m.If(advance):
-            m.d.sync += [self.o.valid.eq(valid), codes.eq(Cat(encoded(n, self.values) for n in numbers))]
-        return advance
+        given = skid(m, platform, self.o)
+        m.d.comb += [given.valid.eq(valid), given.payload.eq(Cat(encoded(n, self.values) for n in numbers))]
+        return given.ready
 
 
 class Add(_Meeting):
@@ -107,7 +109,7 @@ class Add(_Meeting):
         valid = Signal()
         terms = [self._terms(k) for k in range(len(self.inputs))]
         m.d.comb += valid.eq(Cat(i.valid for i in self.inputs).all())
-        advance = self._give(m, valid, [sum(lane) for lane in zip(*terms, strict=True)])
+        advance = self._give(m, platform, valid, [sum(lane) for lane in zip(*terms, strict=True)])
         m.d.comb += [i.ready.eq(advance & valid) for i in self.inputs]
 
         return m
@@ -125,15 +127,17 @@ class Concat(_Meeting):
 
         step = Signal()
         common = math.gcd(*self.beats)
-        within = nest(m, step, beat=common, part=sum(self.beats) // common)["part"][0]
-        shares = [beats // common for beats in self.beats]
-        begun = [Const(1, 1), *(within >= sum(shares[:k]) for k in range(1, len(shares))), Const(0, 1)]
-        turns = [begins & ~ends for begins, ends in pairwise(begun)]
+        loops = nest(m, step, beat=common, part=sum(self.beats) // common)
+        within, ends = loops["part"][0], accumulate(beats // common for beats in self.beats)
+        turns = Signal(len(self.beats), init=1)
+        changes = Cat(within == end - 1 for end in ends).any()
+        with m.If(step & loops["beat"][1] & changes):
+            m.d.sync += turns.eq(turns.rotate_left(1))
         valid = Cat(turn & i.valid for turn, i in zip(turns, self.inputs, strict=True)).any()
         numbers = self._terms(0)
         for k, turn in enumerate(turns[1:], 1):
             numbers = [Mux(turn, term, number) for term, number in zip(self._terms(k), numbers, strict=True)]
-        advance = self._give(m, valid, numbers)
+        advance = self._give(m, platform, valid, numbers)
         m.d.comb += step.eq(advance & valid)
         m.d.comb += [i.ready.eq(advance & turn) for turn, i in zip(turns, self.inputs, strict=True)]
 

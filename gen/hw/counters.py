@@ -2,11 +2,13 @@
 
 from amaranth import *
 
-__all__ = ["nest", "select", "table", "wrap_add"]
+__all__ = ["nest", "occupancy", "ring", "select", "table", "wrap_add"]
 
 
 def nest(m, step, **loops):
     """Counters of nested loops, the innermost first; each ``step`` advances them.
+
+    That a counter is at its last value is known a step ahead, in a register, so that loops are not compared one by one.
 
     Parameters
     ----------
@@ -21,11 +23,40 @@ def nest(m, step, **loops):
     counters, within = {}, Const(1, 1)
     for name, count in loops.items():
         counter, last = Signal(range(count), name=name), Signal(name=f"{name}_last")
-        m.d.comb += last.eq(within & (counter == count - 1))
+        ends = Const(1, 1) if count == 1 else counter if count == 2 else Signal(name=f"{name}_ends")
+        m.d.comb += last.eq(within & ends)
         with m.If(step & within):
-            m.d.sync += counter.eq(Mux(last, 0, counter + 1))
+            m.d.sync += counter.eq(Mux(ends, 0, counter + 1))
+            if count > 2:
+                m.d.sync += ends.eq(counter == count - 2)
         counters[name], within = (counter, last), last
     return counters
+
+
+def ring(m, step, count, name, restart=None):
+    """One of ``count`` bits is set: at first the lowest, after each ``step`` the next, after ``restart`` the lowest.
+
+    ``restart`` is a ``step``, too. Bits are decoded numbers, which take as many LUTs and a level less.
+    """
+    bits = Signal(count, name=name, init=1)
+    if count > 1:
+        following = bits.rotate_left(1)
+        with m.If(step):
+            m.d.sync += bits.eq(following if restart is None else Mux(restart, 1, following))
+    return bits
+
+
+def occupancy(m, put, take, depth, name):
+    """Whether a queue of ``depth`` words holds ``some``, and whether it is ``full``: registers.
+
+    What counts and compares does not depend on ``take``, which may come late: it only enables. Only what is there is
+    taken; what is put has room.
+    """
+    held, some, full = Signal(range(depth + 1), name=f"{name}_held"), Signal(name=f"{name}_some"), Signal(
+        name=f"{name}_full")
+    with m.If(put != take):
+        m.d.sync += [held.eq(held + Mux(put, 1, -1)), some.eq(put | (held != 1)), full.eq(put & (held == depth - 1))]
+    return some, full
 
 
 def table(m, index, values, name):
@@ -53,4 +84,6 @@ def select(words, index):
 def wrap_add(value, step, modulus):
     """``(value + step) % modulus`` for ``value < modulus``."""
     step %= modulus
+    if step == 1:
+        return Mux(value == modulus - 1, 0, value + 1)
     return Mux(value >= modulus - step, value - (modulus - step), value + step) if step else value

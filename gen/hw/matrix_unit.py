@@ -7,10 +7,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bits import pack
+from ..folding import whole_rows
 from ..memory_cost import named
 from .accumulator import DspAccumulator, LutAccumulator, TotalAccumulator, Totals
 from .copies import copied
-from .counters import nest, wrap_add
+from .counters import nest, occupancy
 from .lanes import lane_for
 from .memory import Queue, Rom
 from .threshold import in_totals
@@ -54,6 +55,7 @@ class MatrixUnit(wiring.Component):
             raise ValueError(f"{layer.name}: pe {folding.pe} does not divide {len(layer.weights)} outputs")
         self.layer, self.folding, self.threshold, self.file = layer, folding, threshold, file
         self.pe, self.simd, self.pixels, self.taps = folding.pe, folding.simd, folding.pixels, folding.taps
+        self.rows = whole_rows(layer, folding)
         self.wired = layer.binary and self.folds * self.beats == 1
         self.lane = self._lane(0)
         self.lanes = [self._lane(self._outside(p)) for p in range(self.pixels)]
@@ -63,8 +65,8 @@ class MatrixUnit(wiring.Component):
         self.word = self.simd * layer.input.values.bits
         padded = "pad" in self.lane.signature.members
         rows = layer.pads[0] or layer.pads[2]
-        self.flags = padded and (bool(rows) if self.taps > 1 else self.pixels)
-        words = layer.input.width if self.taps > 1 else self.pixels
+        self.flags = padded and (bool(rows) if self.rows else self.pixels)
+        words = layer.input.width if self.rows else self.pixels * self.taps
         self.bits = 1 if threshold else self.total.bits
         if threshold:
             self.limits = in_totals(threshold.thresholds, self.lane, layer.weights)[:, 0]
@@ -99,8 +101,8 @@ class MatrixUnit(wiring.Component):
         _, channels, height, width = self.layer.weights.shape
         weights = self.layer.weight_values.encode(self.layer.weights)
         folded = weights.reshape(self.folds, self.pe, channels // self.simd, self.simd,
-                                 height, width // self.taps, self.taps)
-        rows = folded.transpose(0, 2, 4, 5, 1, 6, 3).reshape(self.folds * self.beats, -1)
+                                 height * width // self.taps, self.taps)
+        rows = folded.transpose(0, 2, 4, 1, 5, 3).reshape(self.folds * self.beats, -1)
         return pack(rows, self.layer.weight_values.bits)
 
     def starts(self):
@@ -136,7 +138,7 @@ class MatrixUnit(wiring.Component):
 
     def _outside(self, p):
         """How many taps of position ``p`` are never there: the lane has to do without them."""
-        if self.taps == 1 or self.layer.pad_value in self.layer.input.values:
+        if not self.rows or self.layer.pad_value in self.layer.input.values:
             return 0
         return sum(not self._inside(column) for column in self._columns(p))
 
@@ -154,10 +156,12 @@ class MatrixUnit(wiring.Component):
         full, push, step = Signal(), Signal(), Signal()
         m.d.comb += step.eq(self.i.valid & self.i.ready)
         loops = nest(m, step, beat=self.beats, fold=self.folds)
-        beat, beat_last = loops["beat"]
+        _, beat_last = loops["beat"]
         fold, fold_last = loops["fold"]
-        first = Signal()
-        m.d.comb += [first.eq(beat == 0), self.i.ready.eq(~(first & full))]
+        first = Signal(init=1)
+        m.d.comb += self.i.ready.eq(~(first & full))
+        with m.If(step):
+            m.d.sync += first.eq(beat_last)
 
         x, flags, w = self._operands(m, platform, step, fold_last)
         accumulator = self._accumulator()
@@ -201,10 +205,10 @@ class MatrixUnit(wiring.Component):
         """Rows of the lanes, position by position; quicker ones wait for the others."""
         found = []
         for p, lane in enumerate(self.lanes):
-            taps = [(t, column) for t, column in enumerate(self._columns(p)) if not (
-                lane.missing and not self._inside(column))] if self.taps > 1 else [(0, p)]
-            words = [Cat(copy.word_select(column, self.word) if self.taps == 1 or self._inside(column)
-                         else self._padding() for _, column in taps) for copy in x]
+            places = self._columns(p) if self.rows else range(p * self.taps, (p + 1) * self.taps)
+            taps = [(t, place) for t, place in enumerate(places) if not (lane.missing and not self._inside(place))]
+            words = [Cat(copy.word_select(place, self.word) if not self.rows or self._inside(place) else self._padding()
+                         for _, place in taps) for copy in x]
             for r in range(self.pe):
                 word = words[r // FAN_OUT]
                 unit = add_unit(m, f"lane{r}_{p}", self._lane(self._outside(p)), platform)
@@ -217,7 +221,7 @@ class MatrixUnit(wiring.Component):
                     m.d.comb += [unit.x.eq(word), unit.w.eq(weights)]
                 if "pad" in unit.signature.members and self.flags:
                     flags = delayed("flags", OPERANDS + unit.pad_delay)
-                    m.d.comb += unit.pad.eq(flags[p if self.taps == 1 else 0])
+                    m.d.comb += unit.pad.eq(flags[0 if self.rows else p])
                 found.append([self._late(m, getattr(unit, row), self.ready - OPERANDS - lane.latency, f"{row}_{r}_{p}")
                               for row in unit.rows])
         return found
@@ -270,23 +274,21 @@ class MatrixUnit(wiring.Component):
 
     def _queue(self, m, reserve, full, push, results):
         """Take ``results`` at ``push``; give them out. ``full``: no room for those of another window."""
-        depth = self.queue_depth
-        m.submodules.queue = queue = Queue(len(self.o.payload), depth, "queue")
-        tail, head, pop = Signal(range(depth)), Signal(range(depth)), Signal()
-        reserved, stored = Signal(range(depth + 1)), Signal(range(depth + 1))
-        remaining = Signal.like(reserved)
+        places = 1 << (self.queue_depth - 1).bit_length()  # as LUT memories have: pointers wrap by themselves
+        m.submodules.queue = queue = Queue(len(self.o.payload), places, "queue")
+        tail, head, pop = Signal(range(places)), Signal(range(places)), Signal()
+        _, none_left = occupancy(m, reserve, pop, self.queue_depth, "reserved")
+        stored, _ = occupancy(m, push, pop, self.queue_depth, "stored")
         m.d.comb += [queue.write.addr.eq(tail), queue.write.data.eq(Cat(*results)), queue.write.en.eq(push),
-                     queue.read.addr.eq(head), pop.eq((stored != 0) & (~self.o.valid | self.o.ready)),
-                     remaining.eq(reserved + reserve - pop)]
-        m.d.sync += [reserved.eq(remaining), full.eq(remaining == depth), stored.eq(stored + push - pop)]
+                     queue.read.addr.eq(head), pop.eq(stored & (~self.o.valid | self.o.ready)), full.eq(none_left)]
         with m.If(push):
-            m.d.sync += tail.eq(wrap_add(tail, 1, depth))
+            m.d.sync += tail.eq(tail + 1)
         result = Signal.like(self.o.payload, name="result", reset_less=True)
         m.d.comb += self.o.payload.eq(result)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(pop):
-            m.d.sync += [self.o.valid.eq(1), result.eq(queue.read.data), head.eq(wrap_add(head, 1, depth))]
+            m.d.sync += [self.o.valid.eq(1), result.eq(queue.read.data), head.eq(head + 1)]
 
 
 class _Delays:

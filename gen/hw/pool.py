@@ -64,12 +64,17 @@ class Reduce(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        tap, last = nest(m, self.i.valid & self.i.ready, tap=self.taps)["tap"]
-        m.d.comb += self.i.ready.eq(~last | ~self.o.valid | self.o.ready)
+        step, first = Signal(), Signal(init=1)
+        _, last = nest(m, step, tap=self.taps)["tap"]
+        # With several taps the result before has had a clock to leave: nothing is to be known of the next unit at once.
+        taken = self.o.ready & (self.taps == 1)
+        m.d.comb += [self.i.ready.eq(~last | ~self.o.valid | taken), step.eq(self.i.valid & self.i.ready)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(self.i.valid & last & (~self.o.valid | self.o.ready)):
-            m.d.sync += self.o.valid.eq(1)
+        with m.If(step):
+            m.d.sync += first.eq(last)
+            with m.If(last):
+                m.d.sync += self.o.valid.eq(1)
         result = Signal.like(self.o.payload, name="result", reset_less=True)
         m.d.comb += self.o.payload.eq(result)
         flags = self.i.payload[-self.pixels:]
@@ -79,8 +84,11 @@ class Reduce(wiring.Component):
                 value = Mux(flags[k // self.simd], 0, value)
             best = Signal(Shape(self.values.bits, self.values.signed), name=f"best{k}", reset_less=True)
             merged = Signal.like(best, name=f"merged{k}")
-            m.d.comb += merged.eq(Mux(tap == 0, value, _merged(self.layer, best, value)))
-            with m.If(self.i.valid & self.i.ready):
+            if self.layer.kind == "sum" or _bitwise(self.layer):
+                m.d.comb += merged.eq(_merged(self.layer, Mux(first, 0, best), value))
+            else:
+                m.d.comb += merged.eq(Mux(first | (value > best), value, best))
+            with m.If(step):
                 m.d.sync += best.eq(merged)
                 with m.If(last):
                     m.d.sync += result.word_select(k, self.values.bits).eq(merged)
@@ -183,9 +191,15 @@ class BlockPool(wiring.Component):
         height = output.height * kernel[0]
         if (payloads, image.height) == (used, height):
             return Const(1)
-        loops = nest(m, self.i.valid & self.i.ready, x=payloads, y=image.height)
-        (x, _), (y, _) = loops.values()
-        return (x < used) & (y < height)
+        step = self.i.valid & self.i.ready
+        loops = nest(m, step, x=payloads, y=image.height)
+        (x, row_last), (y, frame_last) = loops.values()
+        in_row, in_height = Signal(init=1), Signal(init=1)
+        with m.If(step):
+            m.d.sync += in_row.eq(row_last | (in_row & (x != used - 1)))
+            with m.If(row_last):
+                m.d.sync += in_height.eq(frame_last | (in_height & (y != height - 1)))
+        return in_row & in_height
 
     def _taps(self):
         """The columns of each block and channel in a payload; of all its channels, if they are merged bit by bit."""

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counters import nest, select, wrap_add
+from .counters import nest, occupancy, select, wrap_add
 from .memory import Queue
 
 __all__ = ["Reorder"]
@@ -47,30 +47,37 @@ class Reorder(wiring.Component):
 
         depth, part = self.depth, self.given * self.width
         m.submodules.queue = queue = Queue(self.pixels * self.width, depth, "queue")
-        held, head, tail = Signal(range(depth + 1)), Signal(range(depth)), Signal(range(depth))
-        put, take, free = Signal(), Signal(), Signal()
-        m.d.comb += [self.i.ready.eq(held != depth), put.eq(self.i.valid & self.i.ready),
-                     queue.write.addr.eq(tail), queue.write.data.eq(self.i.payload), queue.write.en.eq(put)]
-        m.d.sync += held.eq(held + put - free)
-        with m.If(put):
-            m.d.sync += tail.eq(wrap_add(tail, 1, depth))
+        head, tail, address = (Signal(range(depth), name=name) for name in ("head", "tail", "address"))
+        put, take = Signal(), Signal()
 
         # All folds are read for one part after the other; each word is free when its last part has been read.
-        loops = nest(m, take, fold=self.folds, part=self.pixels // self.given)
-        fold, number = loops["fold"][0], loops["part"][0]
-        last = number == self.pixels // self.given - 1
-        ahead, address = Signal.like(fold, name="ahead"), Signal(range(2 * depth))
-        m.d.comb += [ahead.eq(Mux(last, 0, fold)), free.eq(take & last), address.eq(head + ahead),
-                     queue.read.addr.eq(Mux(address >= depth, address - depth, address)),
-                     take.eq((held > ahead) & (~self.o.valid | self.o.ready))]
-        with m.If(free):
-            m.d.sync += head.eq(wrap_add(head, 1, depth))
+        parts = self.pixels // self.given
+        loops = nest(m, take, fold=self.folds, part=parts)
+        fold_last, (number, group_last) = loops["fold"][1], loops["part"]
+        first, last = Signal(init=1), Signal(init=parts == 1)  # parts
+        _, full = occupancy(m, put, take & last, depth, "held")
+        new, _ = occupancy(m, put, take & first, depth, "new")  # of which no part has been read
+        following = Signal.like(address)
+        m.d.comb += [
+            self.i.ready.eq(~full), put.eq(self.i.valid & self.i.ready),
+            queue.write.addr.eq(tail), queue.write.data.eq(self.i.payload), queue.write.en.eq(put),
+            following.eq(wrap_add(address, 1, depth)), queue.read.addr.eq(address),
+            take.eq((new | ~first) & (~self.o.valid | self.o.ready)),
+        ]
+        with m.If(put):
+            m.d.sync += tail.eq(wrap_add(tail, 1, depth))
+        with m.If(take):
+            m.d.sync += address.eq(Mux(fold_last & ~group_last, head, following))
+            with m.If(fold_last):
+                m.d.sync += [first.eq(group_last), last.eq(number == (parts - 2) % parts)]
+            with m.If(group_last):
+                m.d.sync += head.eq(following)
         result = Signal.like(self.o.payload, name="result", reset_less=True)
         m.d.comb += self.o.payload.eq(result)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(take):
-            words = [queue.read.data.word_select(k, part) for k in range(self.pixels // self.given)]
+            words = [queue.read.data.word_select(k, part) for k in range(parts)]
             m.d.sync += [self.o.valid.eq(1), result.eq(select(words, number))]
 
         return m

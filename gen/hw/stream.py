@@ -1,5 +1,9 @@
 # amaranth: UnusedElaboratable=no
-"""Joints between units: every unit takes a stream ``i`` and gives a stream ``o``, one clock for all."""
+"""Joints between units: every unit takes a stream ``i`` and gives a stream ``o``, one clock for all.
+
+Whether a unit is ready may depend on whether the next one is, in the same clock; so that this does not run back through
+many units, some of them know it from a register alone: :class:`Gather`, :class:`Skid`, windows, queues.
+"""
 
 import math
 
@@ -8,9 +12,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .codes import decoded
-from .counters import select
+from .counters import nest, select
+from .units import add_unit
 
-__all__ = ["Buffer", "Gather", "Recode", "Split", "convert", "pipeline", "wrapping"]
+__all__ = ["Buffer", "Gather", "Recode", "Skid", "Split", "convert", "pipeline", "skid", "wrapping"]
 
 
 def pipeline(m, source, *stages, sink):
@@ -28,7 +33,10 @@ def wrapping(counter, count):
 
 
 class Gather(wiring.Component):
-    """Join ``parts`` payloads into one, ``width`` bits of each of ``pixels`` positions, the first in the low bits."""
+    """Join ``parts`` payloads into one, ``width`` bits of each of ``pixels`` positions, the first in the low bits.
+
+    All parts but the last are gathered while what was joined before waits at the output.
+    """
 
     def __init__(self, width, parts, pixels=1):
         self.width, self.parts, self.pixels = width, parts, pixels
@@ -41,20 +49,24 @@ class Gather(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        index = Signal(range(self.parts))
-        last, following = wrapping(index, self.parts)
+        step = Signal()
+        _, last = nest(m, step, index=self.parts)["index"]
+        gathered = Signal(len(self.o.payload) - len(self.i.payload), reset_less=True)
         joined = Signal.like(self.o.payload, name="joined", reset_less=True)
-        shifted = [Cat(joined.word_select(p, self.width * self.parts), self.i.payload.word_select(p, self.width))
-                   for p in range(self.pixels)]
-        m.d.comb += [self.i.ready.eq(~self.o.valid | self.o.ready), self.o.payload.eq(joined)]
+        before = self.width * (self.parts - 1)
+        parts = [Cat(gathered.word_select(p, before), self.i.payload.word_select(p, self.width))
+                 for p in range(self.pixels)]
+        m.d.comb += [
+            self.i.ready.eq(~(last & self.o.valid)),  # it takes two clocks or more until the next last part
+            step.eq(self.i.valid & self.i.ready),
+            self.o.payload.eq(joined),
+        ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                index.eq(following),
-                self.o.valid.eq(last),
-                joined.eq(Cat(*(position[self.width:] for position in shifted))),
-            ]
+        with m.If(step):
+            m.d.sync += gathered.eq(Cat(*(position[self.width:] for position in parts)))
+        with m.If(step & last):
+            m.d.sync += [self.o.valid.eq(1), joined.eq(Cat(*parts))]
 
         return m
 
@@ -73,8 +85,7 @@ class Split(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        index = Signal(range(self.parts))
-        last, following = wrapping(index, self.parts)
+        index, last = nest(m, self.o.valid & self.o.ready, index=self.parts)["index"]
         words = [Cat(*(self.i.payload.word_select(p * self.parts + k, self.width) for p in range(self.pixels)))
                  for k in range(self.parts)]
         m.d.comb += [
@@ -82,8 +93,6 @@ class Split(wiring.Component):
             self.o.valid.eq(self.i.valid),
             self.i.ready.eq(self.o.ready & last),
         ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += index.eq(following)
 
         return m
 
@@ -105,6 +114,40 @@ class Buffer(wiring.Component):
         m.d.comb += [self.i.ready.eq(~self.o.valid | self.o.ready), self.o.payload.eq(kept)]
         with m.If(self.i.ready):
             m.d.sync += [self.o.valid.eq(self.i.valid), kept.eq(self.i.payload)]
+
+        return m
+
+
+def skid(m, platform, give):
+    """A :class:`Skid` before the stream ``give``, which this unit gives; returns the skid's input."""
+    unit = add_unit(m, "skid", Skid(len(give.payload)), platform)
+    wiring.connect(m, unit.o, wiring.flipped(give))
+    return unit.i
+
+
+class Skid(wiring.Component):
+    """Two registers between two streams, so that whether one side is ready does not depend on the other at once."""
+
+    def __init__(self, width):
+        self.unit_name = f"skid_{width}"
+        super().__init__({
+            "i": In(stream.Signature(width)),
+            "o": Out(stream.Signature(width)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        first, second = (Signal.like(self.o.payload, name=name, reset_less=True) for name in ("first", "second"))
+        waits = Signal()  # a payload in the second register
+        m.d.comb += [self.i.ready.eq(~waits), self.o.payload.eq(first)]
+        with m.If(~waits):
+            m.d.sync += second.eq(self.i.payload)
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [self.o.valid.eq(self.i.valid | waits), waits.eq(0),
+                         first.eq(Mux(waits, second, self.i.payload))]
+        with m.Elif(self.i.valid):
+            m.d.sync += waits.eq(1)
 
         return m
 

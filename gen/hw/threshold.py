@@ -9,6 +9,7 @@ from ..bits import Values, pack
 from .codes import decoded
 from .counters import nest
 from .memory import Rom
+from .stream import skid
 
 __all__ = ["Offset", "Threshold", "in_totals"]
 
@@ -29,6 +30,8 @@ def _items(payload, lanes, values):
 
 class Threshold(wiring.Component):
     """How many thresholds of its channel each value has reached, by binary search: one bit of the answer a stage.
+
+    A stage takes two clocks: one to read the thresholds, one to compare.
 
     Parameters
     ----------
@@ -120,20 +123,25 @@ class Threshold(wiring.Component):
             prefixes = [stage(p, f"prefix{number}_{k}") if len(p) else p for k, p in enumerate(prefixes)]
             limits = [w[:self.limits.bits].as_signed() if self.limits.signed else w[:self.limits.bits] for w in words]
             reached = [x >= t for x, t in zip(_items(payload, self.lanes, self.source), limits, strict=True)]
-            prefixes = [Cat(r, p) for r, p in zip(reached, prefixes, strict=True)]
-        if len(flips):
-            prefixes = [Mux(f, self.values.levels - 1 - p, p) for f, p in zip(flips, prefixes, strict=True)]
+            payload, valid, fold = (stage(value, f"{name}{number}_compared") for value, name in (
+                (payload, "x"), (valid, "valid"), (fold, "fold")))
+            flips = stage(flips, f"flips{number}_compared") if len(flips) else flips
+            prefixes = [stage(Cat(r, p), f"prefix{number}_{k}_compared")
+                        for k, (r, p) in enumerate(zip(reached, prefixes, strict=True))]
+        flips = flips if len(flips) else Const(0, self.lanes)
         codes = Signal.like(self.o.payload, name="codes", reset_less=True)
         m.d.comb += self.o.payload.eq(codes)
         with m.If(advance):
-            m.d.sync += [self.o.valid.eq(valid), codes.eq(Cat(self._code(p) for p in prefixes))]
+            m.d.sync += [self.o.valid.eq(valid), codes.eq(Cat(
+                self._code(p, flip) for p, flip in zip(prefixes, flips, strict=True)))]
 
         return m
 
-    def _code(self, count):
-        """Code of the value that ``count`` stands for."""
-        code = count if self.values.bipolar else self.values.lo + self.values.step * count
-        return code[:self.values.bits]
+    def _code(self, count, flip):
+        """Code of the value that ``count`` stands for, or with ``flip`` the count of the other thresholds."""
+        low, step = (0, 1) if self.values.bipolar else (self.values.lo, self.values.step)
+        high = low + step * (self.values.levels - 1)
+        return Mux(flip, high - step * count, low + step * count)[:self.values.bits]
 
 
 class Offset(wiring.Component):
@@ -163,17 +171,15 @@ class Offset(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        advance = Signal()
+        given, advance = skid(m, platform, self.o), Signal()
         valid = Signal()
         payload = Signal.like(self.i.payload, name="totals", reset_less=True)
-        result = Signal.like(self.o.payload, name="result", reset_less=True)
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+        m.d.comb += [advance.eq(given.ready), self.i.ready.eq(advance)]
         sums = [self.gain * x + t for x, t in zip(
             _items(payload, self.lanes, self.source), self._addends(m, advance), strict=True)]
         with m.If(advance):
-            m.d.sync += [payload.eq(self.i.payload), valid.eq(self.i.valid), self.o.valid.eq(valid),
-                         result.eq(Cat(x[:self.values.bits] for x in sums))]
-        m.d.comb += self.o.payload.eq(result)
+            m.d.sync += [payload.eq(self.i.payload), valid.eq(self.i.valid)]
+        m.d.comb += [given.valid.eq(valid), given.payload.eq(Cat(x[:self.values.bits] for x in sums))]
 
         return m
 

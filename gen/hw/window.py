@@ -1,20 +1,16 @@
 """Sliding window over a stream of pixels: exact padding, any stride, several positions or whole rows at once."""
 
+from itertools import accumulate, pairwise
+
 from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..buffers import least_rows, schedule
-from .counters import nest, select, table, wrap_add
+from .counters import nest, ring, select, table
 from .memory import Ram
 
 __all__ = ["Window"]
-
-
-def _outside(value, least, greatest, size):
-    """Whether ``value``, which lies between ``least`` and ``greatest``, is no index into ``size`` things."""
-    below = value < 0 if least < 0 else Const(0, 1)
-    return below | (value >= size) if greatest >= size else below
 
 
 class Window(wiring.Component):
@@ -140,59 +136,118 @@ class Window(wiring.Component):
         memories = [Ram(joined * self.word, self.depth, f"bank{k}") for k in range(self.banks // joined)]
         for memory in memories:
             m.submodules[memory.name] = memory
-        full = Signal(range(self.rows + 1))  # whole rows not yet used up, for the reader
-        written = Signal()
-        issued = Signal(range(self.rows + 1))
-        m.d.sync += full.eq(full + written - issued)
+        step, written = Signal(), Signal()  # a payload; the last of a row
+        m.d.comb += step.eq(self.i.valid & self.i.ready)
+        freed = Signal(range(self.rows + 1))  # rows
+        counts = self._writer(m, written, freed)
         if self.taps > 1:
-            m.d.comb += self.i.ready.eq(full != self.rows)
-            m.d.comb += written.eq(self._write_rows(m, memories))
-            self._read_rows(m, memories, full, issued)
+            m.d.comb += written.eq(self._write_rows(m, memories, step))
+            self._read_rows(m, memories, counts, freed)
         else:
-            held = Signal(range(self.rows + 1))  # rows in memory, for the writer
-            freed = Signal(range(self.rows + 1))
-            m.d.sync += held.eq(held + written - freed)
-            m.d.comb += self.i.ready.eq(held != self.rows)
-            m.d.comb += written.eq(self._write(m, memories))
-            self._read(m, memories, full, issued, freed)
+            m.d.comb += written.eq(self._write(m, memories, step))
+            self._read(m, memories, counts, freed)
 
         return m
 
-    def _write_rows(self, m, memories):
+    def _counted(self, name, init=0):
+        """Number of a row, counted over all frames, modulo so much that a difference says which of two comes first."""
+        return Signal((2 * self.rows).bit_length() + 1, name=name, init=init)
+
+    def _writer(self, m, written, freed):
+        """Take the input while there is room for it; returns whether this clock ends a row, and the number of the next.
+
+        ``freed`` is how many rows are freed in this clock.
+        """
+        count = self._counted("rows_written")
+        least = self._counted("rows_last", init=self.rows - 1)  # count with which the last row that has room is begun
+        room = Signal(init=1)
+        m.d.comb += self.i.ready.eq(room)
+        m.d.sync += room.eq(freed.any() | (room & ~(written & (count == least))))
+        with m.If(freed.any()):
+            m.d.sync += least.eq(least + freed)
+        with m.If(written):
+            m.d.sync += count.eq(count + 1)
+        return written, count
+
+    def _complete(self, m, counts, row, row_last):
+        """Whether all rows that the output row needs have been written, and how many it frees: registers.
+
+        What the next output row needs is known before this one ends, with ``row_last``; so only the choice between both
+        is left for then, and for when a row is written.
+        """
+        written, count = counts
+        needs, releases = schedule(self.layer)
+        begins = [0, *accumulate(releases)]
+        ends = [begin + need for begin, need in zip(begins, needs, strict=False)]
+        steps = [b - a for a, b in pairwise([*ends, ends[0] + begins[-1]])]  # to what the next row needs
+        this, following = self._counted("needed", init=ends[0]), self._counted("needed_next", init=ends[0] + steps[0])
+        complete = Signal()
+        frees = Signal(range(max(releases) + 1), init=releases[0])
+        further = Signal(range(max(steps) + 1), init=(2 * steps)[1])  # from the next row to the one after it
+        after = self._counted("rows_after", init=1)  # this one
+        with m.If(written):
+            m.d.sync += after.eq(after + 1)
+        cases = [(given & ended, (found - needed)[len(count) - 1])  # a multiplexer would be moved before the difference
+                 for given, found in ((~written, count), (written, after))
+                 for ended, needed in ((~row_last, this), (row_last, following))]
+        m.d.sync += complete.eq(~Cat(case & late for case, late in cases).any())
+        frees_next, further_next = (table(m, row, (3 * values)[k:k + len(values)], name) for values, k, name in (
+            (releases, 1, "frees_next"), (steps, 2, "further_next")))
+        with m.If(row_last):
+            m.d.sync += [this.eq(following), following.eq(following + further), frees.eq(frees_next),
+                         further.eq(further_next)]
+        return complete, frees
+
+    def _write_rows(self, m, memories, step):
         """Store the input where each bank holds one column; returns whether it ends a row."""
-        step = self.i.valid & self.i.ready
         loops = nest(m, step, write_group=self.groups, write_column=len(memories), write_slot=self.rows)
+        group, group_last = loops["write_group"]
+        turn = ring(m, step & group_last, len(memories), "turn")
         for k, memory in enumerate(memories):
             m.d.comb += [
-                memory.write.addr.eq(Cat(loops["write_group"][0], loops["write_slot"][0])),
+                memory.write.addr.eq(Cat(group, loops["write_slot"][0])),
                 memory.write.data.eq(self.i.payload),
-                memory.write.en.eq(step & (loops["write_column"][0] == k)),
+                memory.write.en.eq(step & turn[k]),
             ]
         return step & loops["write_column"][1]
 
-    def _read_rows(self, m, memories, full, issued):
+    def _read_rows(self, m, memories, counts, freed):
         """Read whole rows; what is read at a clock's end can be overwritten from the next clock on."""
         layer, height = self.layer, self.layer.kernel[0]
-        needs, releases = schedule(layer)
-        advance = Signal()
-        issue = Signal()
+        advance, issue, row_ends = Signal(), Signal(), Signal()
         loops = nest(m, issue, tap=height, group=self.groups, again=self.repeat, row=layer.output.height)
-        (tap, tap_last), (row, frame_last), row_last = loops["tap"], loops["row"], loops["again"][1]
-        m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
-            issue.eq(advance & (full >= table(m, row, needs, "need"))),
-            issued.eq(Mux(issue & row_last, table(m, row, releases, "leaving"), 0)),
-        ]
-        slot = Signal(range(self.rows), init=-layer.pads[0] % self.rows)  # of this tap's row
-        ahead = layer.input.height - (layer.output.height - 1) * layer.stride[0]  # from there to the next frame's first
-        with m.If(issue):
-            m.d.sync += slot.eq(wrap_add(slot, 1, self.rows))
-            for ended, step in ((tap_last, 0), (row_last, layer.stride[0]), (frame_last, ahead)):
-                with m.If(ended):
-                    m.d.sync += slot.eq(wrap_add(slot, step - (height - 1), self.rows))
+        tap, row = loops["tap"][0], loops["row"][0]
+        complete, frees = self._complete(m, counts, row, row_ends)
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), issue.eq(advance & complete),
+                     row_ends.eq(issue & loops["again"][1]), freed.eq(Mux(row_ends, frees, 0))]
+        slot = self._slot(m, issue, loops["tap"][1], loops["again"][1], loops["row"][1])
         for memory in memories:
             m.d.comb += [memory.read.addr.eq(Cat(loops["group"][0], slot)), memory.read.en.eq(advance)]
         self._put_rows(m, advance, issue, self._beyond(m, row, tap), Cat(memory.read.data for memory in memories))
+
+    def _slot(self, m, issue, column_ends, row_ends, frame_ends):
+        """Where in the ring the image row is kept on which a tap lies.
+
+        With ``issue``, one down; back to the first where the window's last row ``column_ends``, or to the first of the
+        next output row. All three are what comes after this tap, if ``issue``.
+        """
+        layer, rows = self.layer, self.rows
+        ahead = layer.input.height - (layer.output.height - 1) * layer.stride[0]  # from there to the next frame's first
+        first = Signal(range(rows), name="first_slot", init=-layer.pads[0] % rows)  # of the window's top
+        slot = Signal(range(rows), init=-layer.pads[0] % rows)
+
+        def moved(value, steps, name):
+            return table(m, value, [(min(k, rows - 1) + steps) % rows for k in range(1 << len(value))], name)
+
+        following = Signal.like(slot, name="following_slot")
+        m.d.comb += following.eq(Mux(frame_ends, moved(first, ahead, "first_of_frame"),
+                                     moved(first, layer.stride[0], "first_of_row")))
+        below = moved(slot, 1, "slot_below")
+        with m.If(issue):
+            m.d.sync += slot.eq(Mux(row_ends, following, Mux(column_ends, first, below)))
+            with m.If(row_ends):
+                m.d.sync += first.eq(following)
+        return slot
 
     def _beyond(self, m, row, tap):
         """Whether kernel row ``tap`` of output row ``row`` lies above or below the image."""
@@ -217,82 +272,80 @@ class Window(wiring.Component):
         else:
             m.d.comb += [self.o.valid.eq(valid), self.o.payload.eq(Cat(words, padded) if self.flagged else words)]
 
-    def _write(self, m, memories):
+    def _write(self, m, memories, step):
         """Store the input; returns whether it ends a row."""
-        groups, joined = self.groups, self.joined
-        step = self.i.valid & self.i.ready
+        groups, joined, turns = self.groups, self.joined, self.banks // self.given
         loops = nest(m, step, write_group=groups, write_column=self.layer.input.width // self.given)
-        group, group_last = loops["write_group"]
-        row_last = loops["write_column"][1]
-        turn = nest(m, step & group_last, write_bank=self.banks // self.given)["write_bank"][0]
-        row = Signal(range(self.depth), name="write_row")
-        address = Signal(range(self.depth), name="write_address")
+        group_last, row_last = loops["write_group"][1], loops["write_column"][1]
+        turn = ring(m, step & group_last, turns, "turn", row_last)
+        slot = nest(m, step & row_last, write_slot=self.rows)["write_slot"]
+        address, word = (Signal(range(self.depth), name=name) for name in ("write_address", "write_word"))
         for k, memory in enumerate(memories):
             which, part = divmod(k * joined, self.given)
             m.d.comb += [
-                memory.write.addr.eq(address + group),
+                memory.write.addr.eq(address),
                 memory.write.data.eq(self.i.payload.word_select(part // joined, joined * self.word)),
-                memory.write.en.eq(step & (turn == which)),
+                memory.write.en.eq(step & turn[which]),
             ]
-        with m.If(step & row_last):
-            m.d.sync += [
-                row.eq(wrap_add(row, self.row_words, self.depth)),
-                address.eq(wrap_add(row, self.row_words, self.depth)),
-                turn.eq(0),
-            ]
-        with m.Elif(step & group_last & (turn == self.banks // self.given - 1)):
-            m.d.sync += address.eq(address + groups)
+        following, row = Signal.like(address, name="next_address"), Signal.like(address, name="next_row")
+        m.d.comb += [following.eq(address + 1), row.eq(self._address_of(m, slot[0], "write_row", 1))]
+        with m.If(step):
+            m.d.sync += address.eq(Mux(row_last, row, Mux(group_last & ~turn[-1], word, following)))
+            with m.If(row_last | (group_last & turn[-1])):
+                m.d.sync += word.eq(Mux(row_last, row, following))
         return step & row_last
 
-    def _read(self, m, memories, full, issued, freed):
+    def _address_of(self, m, slot, name, steps=0):
+        """Where the row begins that lies ``steps`` behind ``slot`` in the ring."""
+        rows = self.rows
+        return table(m, slot, [(min(k, rows - 1) + steps) % rows * self.row_words for k in range(1 << len(slot))], name)
+
+    def _read(self, m, memories, counts, freed):
         """Go through the window's loops as rows come, and fetch what they point at."""
         layer = self.layer
-        needs, releases = schedule(layer)
-        advance = Signal()
-        issue = Signal()
+        advance, issue, row_ends = Signal(), Signal(), Signal()
         loops = nest(m, issue, tap_x=layer.kernel[1], tap_y=layer.kernel[0],
                      group=self.groups, again=self.repeat, position=layer.output.width // self.pixels,
                      row=layer.output.height)
-        row, row_last = loops["row"][0], loops["position"][1]
+        complete, frees = self._complete(m, counts, loops["row"][0], row_ends)
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
-            issue.eq(advance & (full >= table(m, row, needs, "need"))),
-            issued.eq(Mux(issue & row_last, table(m, row, releases, "leaving"), 0)),
+            issue.eq(advance & complete),
+            row_ends.eq(issue & loops["position"][1]),
         ]
-        place = self._place(m, issue, loops)
-        self._fetch(m, memories, advance, (issue, issued, loops["tap_x"][0]), place, freed)
+        self._fetch(m, memories, advance, (issue, Mux(row_ends, frees, 0)), self._place(m, issue, loops), freed)
 
     def _place(self, m, issue, loops):
-        """Image row and column of the tap, and the address of its word in a bank that it starts from."""
-        layer, image, (step_y, step_x) = self.layer, self.layer.input, self.layer.stride
-        rows, groups, depth = layer.output.height, self.groups, self.depth
-        top_pad, left_pad = layer.pads[:2]
-        top = Signal(range(-top_pad, max(1, rows * step_y)), init=-top_pad)  # of the window's first tap
-        left = Signal(range(-left_pad, max(1, layer.output.width * step_x)), init=-left_pad)
-        above = Signal(range(depth), init=-top_pad % self.rows * self.row_words)  # address of that row
-        line = Signal.like(above)  # address of this tap's row
-        word = Signal(range(layer.output.width // self.pixels * groups + 1))
-        following = Signal.like(above)
-        m.d.comb += following.eq(Mux(
-            loops["row"][1],
-            wrap_add(above, (image.height - (rows - 1) * step_y) * self.row_words, depth),
-            wrap_add(above, step_y * self.row_words, depth)))
-        with m.If(issue):
-            with m.If(loops["position"][1]):
-                m.d.sync += [above.eq(following), line.eq(following), word.eq(0), left.eq(-left_pad),
-                             top.eq(Mux(loops["row"][1], -top_pad, top + step_y))]
-            with m.Elif(loops["tap_y"][1]):
-                m.d.sync += line.eq(above)
-                with m.If(loops["again"][1]):
-                    m.d.sync += [word.eq(word + groups), left.eq(left + self.banks)]
-            with m.Elif(loops["tap_x"][1]):
-                m.d.sync += line.eq(wrap_add(line, self.row_words, depth))
-        return top + loops["tap_y"][0], left + loops["tap_x"][0], line + word + loops["group"][0]
+        """Where a bank keeps the word of the tap that it starts from: the row's address, and the place in the row."""
+        slot = self._slot(m, issue & loops["tap_x"][1], loops["tap_y"][1], loops["position"][1], loops["row"][1])
+        first, word, following = (Signal(range(self.row_words + self.groups), name=name)
+                                  for name in ("first_word", "word", "next_word"))  # of the position; of the tap
+        m.d.comb += following.eq(word + 1)
+        with m.If(issue & loops["tap_y"][1]):
+            m.d.sync += word.eq(Mux(loops["position"][1], 0, Mux(
+                loops["group"][1] & ~loops["again"][1], first, following)))
+            with m.If(loops["again"][1]):
+                m.d.sync += first.eq(Mux(loops["position"][1], 0, following))
+        return loops, self._address_of(m, slot, "line"), word
+
+    def _outside(self, m, loops):
+        """Which positions' taps lie outside the image."""
+        (_, left), (_, step) = self.layer.pads[:2], self.layer.stride
+        tap, position = loops["tap_x"][0], loops["position"][0]
+        count, width = self.layer.output.width // self.pixels, self.layer.kernel[1]
+        above = self._beyond(m, loops["row"][0], loops["tap_y"][0])
+        beside = []
+        for p in range(self.pixels):
+            columns = [(x * self.pixels + p) * step - left + min(t, width - 1)
+                       for x in range(count) for t in range(1 << len(tap))]
+            beside.append(table(m, Cat(tap, position), [int(not 0 <= c < self.layer.input.width) for c in columns],
+                                f"beside{p}"))
+        return Cat(above | bit | Const(0, 1) for bit in beside)  # never is no bit
 
     def _fetch(self, m, memories, advance, control, place, freed):
         """Add up addresses, read, arrange: four steps, all of which wait while the output does."""
-        layer, image, (step_y, step_x) = self.layer, self.layer.input, self.layer.stride
-        (height, width), (top_pad, left_pad), joined = layer.kernel, layer.pads[:2], self.joined
+        (width, left_pad), joined = (self.layer.kernel[1], self.layer.pads[1]), self.joined
+        step_x, (loops, line, word) = self.layer.stride[1], place
 
         def stage(value, name):
             register = Signal.like(value, name=name, init=0, reset_less=not name.startswith(("valid", "freeing")))
@@ -300,28 +353,23 @@ class Window(wiring.Component):
                 m.d.sync += register.eq(value)
             return register
 
-        def carried(number):
-            return tuple(stage(value, f"{name}{number}")
-                         for value, name in zip(control, ("valid", "freeing", "tap"), strict=True))
-
-        row, column, base = place
-        last_row = (layer.output.height - 1) * step_y - top_pad + height - 1
-        last_column = (layer.output.width - self.pixels) * step_x - left_pad + width - 1
-        outside_row = stage(_outside(row, -top_pad, last_row, image.height), "outside_row")
-        column, base, control = stage(column, "column"), stage(base, "base"), carried(1)
-
+        valid, freeing = (stage(value, name) for value, name in zip(control, ("valid1", "freeing1"), strict=True))
+        tap, padded, base = stage(loops["tap_x"][0], "tap1"), stage(self._outside(m, loops), "padded1"), stage(
+            (word + line)[:max(1, (self.depth - 1).bit_length())], "base")
         for k, memory in enumerate(memories):
-            shifts = [self._word_of(k * joined, tap) * self.groups for tap in range(width)]
-            address = (base + table(m, control[2], shifts, f"offset{k}"))[:len(memory.read.addr)]
+            shifts = [self._word_of(k * joined, t) * self.groups for t in range(width)]
+            address = (base + table(m, tap, shifts, f"offset{k}"))[:len(memory.read.addr)]
             m.d.comb += [memory.read.addr.eq(stage(address, f"address{k}")), memory.read.en.eq(advance)]
-        padded = stage(Cat(outside_row | _outside(column + x, x - left_pad, x + last_column, image.width)
-                           for x in range(0, self.banks, step_x)), "padded2")
-        control = carried(2)
-        padded, control = stage(padded, "padded3"), carried(3)
+        valid, freeing, tap, padded = (stage(value, f"{name}2") for value, name in (
+            (valid, "valid"), (freeing, "freeing"), (tap, "tap"), (padded, "padded")))
+        freed_then = Signal.like(freed)  # what has been read
+        m.d.sync += freed_then.eq(Mux(advance, freeing, 0))
+        m.d.comb += freed.eq(freed_then)
+        valid, tap, padded = (stage(value, f"{name}3") for value, name in (
+            (valid, "valid"), (tap, "tap"), (padded, "padded")))
 
-        valid, freeing, tap = control
         result = Signal.like(self.o.payload, name="taps", reset_less=True)
-        m.d.comb += [freed.eq(Mux(advance, freeing, 0)), self.o.payload.eq(result)]
+        m.d.comb += self.o.payload.eq(result)
         banks = [memory.read.data.word_select(k, self.word) for memory in memories for k in range(joined)]
         sources = [select([banks[(x + t - left_pad) % self.banks] for t in range(width)], tap)
                    for x in range(0, self.banks, step_x)]
