@@ -22,7 +22,7 @@ from .network import Conv, Network, Pool, Tensor, Threshold
 from .stages import Stage, stages
 from .synth import measure
 
-__all__ = ["Sample", "parts", "sample"]
+__all__ = ["Sample", "Shuffle", "parts", "sample"]
 
 INPUTS = [BIPOLAR] * 8 + [Values(-128, 127), Values(-8, 7), Values(0, 3)]
 WEIGHTS = [BIPOLAR] * 8 + [Values(-1, 1), Values(-8, 7)]
@@ -90,6 +90,9 @@ class Shuffle:
         """Whose coefficients the price has."""
         return kind
 
+    def __str__(self):
+        return f"{self.width} x {self.pixels} to {self.given}, {self.folds} folds, interval {self.interval}"
+
 
 def _threshold(pick, tensor):
     values, rng = pick.choice(OUTPUTS), np.random.default_rng(pick.randrange(2**32))
@@ -109,7 +112,7 @@ def _conv(pick, name):
                  (pick.choice([0, kernel // 2]) if size > kernel else kernel // 2,) * 4, rows, weights)
     pixels = pick.choice([*divisors(layer.output.width), layer.output.width])
     folding = Folding(pick.choice(divisors(len(rows))), pick.choice(divisors(channels)), pixels,
-                      pick.choice(taps(layer, pixels)))
+                      pick.choice(taps(layer, Folding(1, simd, pixels))))
     products = folding.pe * folding.simd * folding.pixels * folding.taps * values.bits
     if products > LARGEST or folding.pe * pixels > 128 or (
             not (values.bipolar and weights.bipolar) and products > LARGEST // 8):

@@ -16,8 +16,8 @@ import numpy as np
 
 from .bits import Powers, Values
 from .buffers import least_rows
-from .folding import beats
-from .hw.accumulator import ADDER_BITS, Totals
+from .folding import beats, whole_rows, whole_windows
+from .hw.accumulator import ADDER_BITS, DspAccumulator, LutAccumulator, TotalAccumulator, Totals
 from .hw.binary_lane import BinaryLane
 from .hw.lanes import ShiftLane, lane_for
 from .hw.pool import REGISTERS
@@ -28,8 +28,9 @@ from .memory_cost import blocks, distinct_columns, form_cost, in_blocks, mux, na
 from .network import Add, Concat, Conv, Lookup, Pool, Rescale, Threshold, TopK
 from .resources import Resources
 
-__all__ = ["arithmetic", "converters", "cost", "dsp_accumulators", "fifo", "fork", "products", "ram", "reorder",
-           "reordered", "shell", "units", "weight_memory", "window_units"]
+__all__ = ["arithmetic", "converters", "cost", "dsp_accumulators", "fifo", "fork", "matrix_latency", "products",
+           "queue_depth", "ram", "reorder", "reordered", "shell", "shuffle_depth", "units", "weight_memory",
+           "window_units"]
 
 DSP_BITS = 9  # narrower products are made of LUTs
 FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
@@ -37,15 +38,15 @@ OPERANDS = 2  # clocks from a payload to the lanes
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
 CONTROL = {
-    "window": ((3.75, -0.07, 6.35, 2.31, 2.97, 0.96, 4.38, -1.32, 1.21),
-               (8.4, 1.54, 6.74, 0.57, 0.63, 1.03, 2.1, -1.1, -0.61)),
-    "rows": ((6.0, 1.5, 3.0), (6.0, 1.0, 1.0)),
-    "matrix": ((11.77, 0.82), (1.37, 0.98)),
-    "reorder": ((6.0, 1.0), (2.0, 1.0)),
-    "threshold": ((1.62, 0.67), (2.0, 0.01)),
-    "offset": ((2.05, 0.96), (7.26, -0.15)),
-    "pool": ((6.0, 1.5), (2.0, 1.0)),
-    "reduce": ((4.62, 0.91), (4.06, 0.0)),
+    "window": ((0.93, 2.76, 7.71, 2.68, -0.8, 1.1, 0.13, 1.2, -0.42),
+               (20.48, 3.32, 4.2, 3.75, -1.82, 0.69, -0.54, -0.69, -0.64)),
+    "rows": ((4.17, 1.53, 12.5), (3.21, 1.46, 9.64)),
+    "matrix": ((-39.59, 3.16), (-2.71, 1.02)),
+    "reorder": ((11.16, 1.24), (9.12, 1.13)),
+    "threshold": ((4.52, 0.67), (-11.3, 0.64)),
+    "offset": ((-2.54, 1.31), (1.62, 0.08)),
+    "pool": ((7.5, 0.5), (-9.13, 2.24)),
+    "reduce": ((22.24, 0.45), (7.0, 0.0)),
     "lookup": ((0.0,), (1.0,)),
     "topk": ((4.0, 0.7, 2.1), (1.0, 0.0, 0.0)),
 }
@@ -175,7 +176,7 @@ def _column_window(layer, simd, pixels, repeat, given, rows):
 
 def _positions(layer, pixels, taps):
     """How many positions there are of which so many taps are never in the image: lanes do without them."""
-    if taps == 1 or layer.pad_value in layer.input.values:
+    if taps == 1 or not layer.padded or layer.pad_value in layer.input.values:
         return {0: pixels}
     lefts = [p * layer.stride[1] - layer.pads[1] for p in range(pixels)]
     return Counter(sum(not 0 <= left + t < layer.input.width for t in range(taps)) for left in lefts)
@@ -225,20 +226,32 @@ def queue_depth(beats, latency):
     return latency // beats + 3
 
 
+def _accumulator(stage, folding):
+    """Kind of accumulator."""
+    return TotalAccumulator if not stage.binary else DspAccumulator if folding.dsp else LutAccumulator
+
+
+def matrix_latency(stage, folding):
+    """Clocks from the last payload of a window to its results in the matrix unit's queue."""
+    lane = _lane(stage.layer, folding.simd, folding.taps, 0, _wired(stage.layer, folding))[1]
+    return OPERANDS + lane.latency + _accumulator(stage, folding).latency + 1
+
+
 def _accumulators(stage, folding, lane):
-    """Sums, and start values or none; bits of a result; clocks that they take."""
+    """Sums, and start values or none; bits of a result."""
     count, folds = folding.pe * folding.pixels, len(stage.layer.weights) // folding.pe
     if not stage.binary:
         total = lane.total(stage.layer).bits
-        return Resources(lut=total, ff=total) * count, total, 1
+        return Resources(lut=total, ff=total) * count, total
     totals = _totals(stage, lane.gain)
     if folding.dsp:
-        sums, bits, latency = Resources(dsp=ceil(count / 2)), totals.start_bits, 4
+        sums, bits = Resources(dsp=ceil(count / 2)), totals.start_bits
     else:
-        bits, latency = totals.bits, 1
-        sums = Resources(lut=bits + ceil(bits / 2), ff=bits) * count
+        bits = totals.bits
+        both = bits + min(bits, len(lane.row0))
+        sums = Resources(lut=both, ff=both) * count
     starts = rom(folding.pe * bits, folds) if folds > 1 else Resources()
-    return sums + starts, 1, latency
+    return sums + starts, 1
 
 
 def _matrix(stage, folding):
@@ -248,22 +261,28 @@ def _matrix(stage, folding):
     for outside, count in _positions(layer, pixels, taps).items():
         edge = _lane(layer, simd, taps, outside, wired)[1]
         late += pe * count * (lane.latency - edge.latency) * sum(len(getattr(edge, row)) for row in edge.rows)
-    sums, result, clocks = _accumulators(stage, folding, lane)
+    sums, result = _accumulators(stage, folding, lane)
     folds, beats = len(layer.weights) // pe, layer.fan_in // (simd * taps)
-    depth = queue_depth(beats, OPERANDS + lane.latency + clocks + 1)
-    operands = (layer.input.width if taps > 1 else pixels) * simd * layer.input.values.bits
+    depth = queue_depth(beats, matrix_latency(stage, folding))
+    rows = whole_rows(layer, folding)
+    operands = (layer.input.width if rows else pixels * taps) * simd * layer.input.values.bits
     weights = Resources(lut=operands) if wired else _weights(folding.memory, *weight_memory(layer, folding))
-    delayed = 3 + _flagged(layer) * (1 if taps > 1 else pixels) + _bits(folds) * stage.binary
+    delayed = 3 + _flagged(layer) * (1 if rows else pixels) + _bits(folds) * stage.binary
     counters = (beats, folds, folds * beats, depth, depth, depth, depth)
     return (products(layer, folding) + sums + weights + ram(pixels * pe * result, depth, registered=False)
             + Resources(ff=late + OPERANDS * operands + pixels * pe * result + delayed * (lane.latency + OPERANDS))
             + _control("matrix", 1, sum(map(_bits, counters))))
 
 
+def shuffle_depth(parts, folds, interval):
+    """Words in the queue of a reorder unit."""
+    return folds + min(folds, ceil((parts - 1) * folds / interval)) + 2
+
+
 def reordered(width, pixels, given, folds, interval):
     """What gives all channels of ``given`` of ``pixels`` positions after the other, ``width`` bits a position."""
     parts = pixels // given
-    depth = folds + min(folds, ceil((parts - 1) * folds / interval)) + 2
+    depth = shuffle_depth(parts, folds, interval)
     return (ram(pixels * width, depth, registered=False)
             + Resources(lut=given * width * mux(parts), ff=given * width)
             + _control("reorder", 1, sum(map(_bits, (depth, depth, depth, folds, folds, parts)))))
@@ -293,8 +312,8 @@ def _threshold(layer, lanes, conv=None, lane=None):
     """Thresholds alone, or after the ``lane`` of a convolution."""
     source = lane.total(conv) if conv else layer.input.values
     channels, stages = layer.input.channels, max(1, (layer.values.levels - 1).bit_length())
-    compared = lanes * source.bits * stages
-    kept = compared + stages * _bits(channels // lanes) + lanes * (stages * (stages - 1) // 2 + layer.values.bits)
+    compared, times = lanes * source.bits * stages, 2 * stages - 1  # registers before and after each comparison
+    kept = times * (lanes * source.bits + _bits(channels // lanes)) + lanes * (stages**2 + layer.values.bits) + times
     memories = _threshold_memories(layer, lanes, conv, lane and lane.gain)
     return memories + Resources(ff=kept) + _control("threshold", 1, compared)
 
@@ -323,11 +342,11 @@ def _rescale(layer, lanes, conv=None, gain=1):
 def _offset(layer, lane, pe):
     offsets = np.array(lane.offsets(layer.weights.reshape(len(layer.weights), -1)))
     total, out = lane.total(layer).bits, layer.output.values.bits
-    registers = Resources(ff=pe * (total + out))
+    registers = Resources(ff=pe * total + 1) + _skid(pe * out)
     if (offsets == offsets[0]).all():
         # A carry chain adds a constant with inverters only; two or three bits get LUTs.
         added = out - (_bits(int(offsets[0] & -offsets[0]) + 1) - 1)
-        return registers + Resources(lut=1 + pe * added * (added <= 3), ff=2)
+        return registers + Resources(lut=1 + pe * added * (added <= 3))
     bits, words = int(offsets.max()).bit_length(), offsets.reshape(-1, pe)
     table = rom(pe * bits, len(words), distinct_columns(words, bits))
     return registers + table + _control("offset", 1, pe * bits)
@@ -410,7 +429,7 @@ def converters(bits, given, taken, pixels=1):
     """What turns ``given`` items of ``bits`` of each of ``pixels`` positions into ``taken``, by name of the unit."""
     joined, units = lcm(given, taken), {}
     if joined > given:
-        units["gather"] = Resources(lut=4, ff=joined * bits * pixels + _bits(joined // given) + 1)
+        units["gather"] = Resources(lut=4, ff=(2 * joined - given) * bits * pixels + _bits(joined // given) + 2)
     if joined > max(given, taken):
         units["buffer"] = Resources(lut=2, ff=joined * bits * pixels + 1)
     if joined > taken:
@@ -419,9 +438,14 @@ def converters(bits, given, taken, pixels=1):
     return units
 
 
-def fork(count):
-    """What copies a stream to ``count`` others."""
-    return Resources(lut=2 * count, ff=count)
+def _skid(bits):
+    """Two registers between two streams."""
+    return Resources(lut=bits + 2, ff=2 * bits + 2)
+
+
+def fork(count, bits):
+    """What copies a stream of ``bits`` to ``count`` others."""
+    return _skid(bits) + Resources(lut=2 * count, ff=count)
 
 
 def fifo(width, depth):
@@ -432,13 +456,14 @@ def fifo(width, depth):
 def _add(layer, lanes):
     ranges = layer.multiples
     terms = sum(values.bits for values in ranges[1:])
-    return Resources(lut=lanes * (terms + len(ranges) - 1) + 3, ff=lanes * layer.output.values.bits + 1)
+    return Resources(lut=lanes * (terms + len(ranges) - 1) + 3) + _skid(lanes * layer.output.values.bits)
 
 
 def _concat(layer, lanes):
     bits, branches = layer.output.values.bits, len(layer.branches)
     counter = _bits(layer.output.channels // lanes)
-    return Resources(lut=lanes * bits * mux(branches) + 3 * branches + counter, ff=lanes * bits + 1 + counter)
+    return (Resources(lut=lanes * bits * mux(branches) + 3 * branches + counter, ff=counter + branches)
+            + _skid(lanes * bits))
 
 
 def _after(layer, threshold, lane, pe):
@@ -470,8 +495,12 @@ def window_units(layer, folding, repeat=1, taken=1, rows=None):
     which it works if not given.
     """
     wide, recode = _recoded(layer)
-    price = _row_window if folding.taps > 1 else _column_window
-    found = {"window": price(wide, folding.simd, folding.pixels, repeat, taken, rows or _least_rows(layer))}
+    whole, price = whole_windows(layer, folding), _row_window if whole_rows(layer, folding) else _column_window
+    found = {"window": price(wide, folding.simd, folding.pixels, 1 if whole else repeat, taken,
+                             rows or _least_rows(layer))}
+    if whole:
+        bits = folding.pixels * folding.simd * wide.input.values.bits
+        found["patches"] = Resources(lut=6, ff=bits * (2 * folding.taps - 1) + _bits(folding.taps) + _bits(repeat) + 1)
     return {"recode": Resources(lut=recode * folding.simd * taken)} | found if recode else found
 
 

@@ -10,7 +10,8 @@ from .errors import UserError
 from .network import Conv, Join, Lookup, Pool, Rescale, Threshold, TopK
 from .stages import stages
 
-__all__ = ["Folding", "Payload", "Streams", "beats", "check", "cycles", "gives", "load", "save", "streams", "takes", "work"]
+__all__ = ["Folding", "Payload", "Streams", "beats", "check", "cycles", "gives", "load", "save", "streams", "takes", "taps",
+           "whole_rows", "whole_windows", "work"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Folding:
         Neighbouring output positions of a row computed at once, by the same weights; divides the output
         width. 1 but for convolutions and pools.
     taps : int
-        Kernel columns taken at once by a convolution: 1, or all of them where ``pixels`` is a whole row.
+        Places of the kernel taken at once by a convolution: 1; or a row of it, where ``pixels`` is a whole row of the
+        image; or all of it, where ``simd`` is all channels.
     dsp : bool
         Whether accumulators are in DSP blocks: of binary convolutions that give signs.
     memory : str
@@ -68,9 +70,12 @@ def work(layer, folding):
     """Clock cycles per frame that the arithmetic of ``layer`` takes."""
     match layer:
         case Conv():
-            height, width = layer.kernel
-            return (beats(layer.output, Payload(folding.pe, folding.pixels))
-                    * height * (width // folding.taps) * (layer.input.channels // folding.simd))
+            area = layer.kernel[0] * layer.kernel[1]
+            products = (beats(layer.output, Payload(folding.pe, folding.pixels))
+                        * (area // folding.taps) * (layer.input.channels // folding.simd))
+            # Whole windows are gathered tap by tap, once for all filters.
+            gathered = beats(layer.output, Payload(layer.output.channels, folding.pixels)) * area
+            return max(products, gathered) if whole_windows(layer, folding) else products
         case Pool() if layer.block:
             return 0  # as fast as pixels come
         case Pool():
@@ -81,6 +86,17 @@ def work(layer, folding):
             return beats(layer.input, Payload(folding.simd)) + layer.k
         case Lookup() | Threshold() | Rescale():
             return beats(layer.input, Payload(folding.simd))
+
+
+def whole_rows(layer, folding):
+    """Whether ``layer`` takes whole rows of the image, and so a row of the kernel, at once."""
+    return isinstance(layer, Conv) and folding.taps > 1 and (
+        folding.taps == layer.kernel[1] and folding.pixels == layer.output.width)
+
+
+def whole_windows(layer, folding):
+    """Whether ``layer`` takes whole windows at once."""
+    return folding.taps > 1 and not whole_rows(layer, folding)
 
 
 def gives(stage, folding, taken=None):
@@ -100,7 +116,7 @@ def takes(layer, folding, given=0):
     if not isinstance(layer, Conv | Pool):
         return 1
     width = layer.input.width
-    most = gcd(given, width if folding.taps > 1 else gcd(width, folding.pixels * layer.stride[1]))
+    most = gcd(given, width if whole_rows(layer, folding) else gcd(width, folding.pixels * layer.stride[1]))
     if isinstance(layer, Pool) and layer.block:  # of whole blocks, or of parts of a block
         return max(k for k in divisors(most) if not k % layer.kernel[1] or not layer.kernel[1] % k)
     return most
@@ -171,10 +187,16 @@ def limits(layer):
             return {"pe": 1, "simd": layer.input.channels, "pixels": 1}
 
 
-def taps(layer, pixels):
-    """What taps of ``layer`` can be beside ``pixels``."""
-    whole = isinstance(layer, Conv) and pixels == layer.output.width
-    return sorted({1, layer.kernel[1]}) if whole else [1]
+def taps(layer, folding):
+    """What taps of ``layer`` can be beside the ``pixels`` and ``simd`` of ``folding``."""
+    found = {1}
+    if isinstance(layer, Conv):
+        (height, width), plain = layer.kernel, not layer.padded or layer.pad_value in layer.input.values
+        if folding.pixels == layer.output.width and (plain or layer.binary):
+            found.add(width)
+        if folding.simd == layer.input.channels and plain:
+            found.add(height * width)
+    return sorted(found)
 
 
 def divisors(number):
@@ -194,9 +216,10 @@ def check(network, foldings):
             if number < 1 or whole % number:
                 raise UserError(f"folding of {name!r}: {what} is {number}, which does not divide {whole}; "
                                 f"possible are {', '.join(map(str, divisors(whole)))}")
-        if folding.taps not in taps(layers[name], folding.pixels):
+        if folding.taps not in taps(layers[name], folding):
             raise UserError(f"folding of {name!r}: taps is {folding.taps}; it can be 1, or of a convolution with pixels "
-                            f"the output's width ({layers[name].output.width}) the kernel's width")
+                            f"the output's width ({layers[name].output.width}) the kernel's width, or with simd all "
+                            "channels, and no padding but by what data can be, the kernel's area")
 
 
 def load(path):

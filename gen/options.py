@@ -78,7 +78,7 @@ def _foldings(stage, room, dsp48e2):
     """All foldings of ``stage`` whose products alone fit; memories as is cheapest; sums in DSPs if they are DSP48E2."""
     layer = stage.layer
     for pe, simd, pixels in product(*map(divisors, limits(layer).values())):
-        for width in taps(layer, pixels):
+        for width in taps(layer, Folding(pe, simd, pixels)):
             chosen = Folding(pe, simd, pixels, width)
             if isinstance(layer, Conv) and cost.products(layer, chosen).lut > room.lut:
                 continue
@@ -191,10 +191,11 @@ def _passed(put, look, stage):
     return room if room == (fixed or room) and room == (taken or room) else 0
 
 
-def link(source, sink, tensor, numbers, *, leads=False, charged=True):
+def link(source, sink, tensor, numbers, *, leads=False, charged=True, copies=1):
     """The :class:`Link` of ``tensor`` from the options ``source`` to ``sink``.
 
-    ``leads``: it takes all that comes at a time. ``charged``: what the source has for all that it goes to counts here.
+    ``leads``: it takes all that comes at a time. ``charged``: what the source has for all ``copies`` of what it gives
+    counts here.
     """
     bits, shape = tensor.values.bits, (len(source.puts), len(sink.looks))
     uses, cycles = np.zeros((*shape, 3)), np.full(shape, np.inf)
@@ -202,11 +203,14 @@ def link(source, sink, tensor, numbers, *, leads=False, charged=True):
 
     @cache
     def reordered(channels, pixels, interval, passed):
-        if passed == pixels or not charged:
+        if not charged:
             return np.zeros(3)
-        made, given = Payload(channels, pixels), Payload(channels, passed)
-        frame = max(interval * beats(tensor, made), beats(tensor, given))
-        return np.array(_amounts(cost.reorder(source.stage, made, given, frame)))
+        price = cost.fork(copies, channels * passed * bits) if copies > 1 else Resources()
+        if passed < pixels:
+            made, given = Payload(channels, pixels), Payload(channels, passed)
+            frame = max(interval * beats(tensor, made), beats(tensor, given))
+            price += cost.reorder(source.stage, made, given, frame)
+        return np.array(_amounts(price))
 
     @cache
     def converted(channels, taken, passed):

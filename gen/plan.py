@@ -63,7 +63,8 @@ class PlannedStage:
         if self.made != self.given:
             kinds["reorder"] = reorder(self.stage, self.made, self.given, self.cycles)
         if self.consumers > 1:
-            kinds["fork"] = fork(self.consumers)
+            bits = self.given.channels * self.given.pixels * self.output.values.bits
+            kinds["fork"] = fork(self.consumers, bits)
         return {f"{self.layer.name}_{kind}": resources for kind, resources in kinds.items()}
 
     @property
@@ -189,11 +190,12 @@ class Plan:
         flow = self.streams
         scores = converters(self.network.output.values.bits, flow.given[flow.stages[-1]].channels, 1)
         pixels, copies = flow.given[None].channels, flow.consumers[None]
-        found = {"input_fork": fork(copies)} if copies > 1 else {}
+        bits = pixels * self.network.input.values.bits
+        found = {"input_fork": fork(copies, bits)} if copies > 1 else {}
         for stage in self.stages:
             found |= stage.units
         return found | {f"_scores_{kind}": resources for kind, resources in scores.items()} | {
-            "shell": shell(pixels * self.network.input.values.bits)}
+            "shell": shell(bits)}
 
     @property
     def cost(self):

@@ -1,6 +1,7 @@
 """Choose every layer's folding: least LUTs for a frame rate, or the highest rate that the board holds."""
 
 from bisect import bisect_left
+from collections import Counter
 from math import ceil, floor
 
 import numpy as np
@@ -185,8 +186,7 @@ class Space:
 
     def _build(self, fixed, dsp48e2):
         """Options of the pixels' source, of all stages, and of where scores go; what lies between them."""
-        sinks = [(source, stage) for stage in self.stages for source in stage.sources]
-        forks = {stage: sum(source is stage for source, _ in sinks) > 1 for stage in self.stages}
+        copies = Counter(source for stage in self.stages for source in stage.sources)
         scored = self.network.output
         image = next(stage.inputs[stage.sources.index(None)] for stage in self.stages if None in stage.sources)
         nodes = {None: pixels(image, STREAM_BITS)}
@@ -194,14 +194,14 @@ class Space:
             chosen = fixed.get(stage.name)
             if chosen:
                 _check(stage, chosen, dsp48e2)
-            nodes[stage] = options(stage, self.room, chosen, forks[stage], dsp48e2)
+            nodes[stage] = options(stage, self.room, chosen, copies[stage] > 1, dsp48e2)
         numbers, self.nodes, met = {stage: k for k, stage in enumerate(nodes)}, [*nodes.values(), scores()], set()
         self.links = []
         for stage in self.stages:
             for source, tensor in zip(stage.sources, stage.inputs, strict=True):
                 first, _ = source not in met, met.add(source)
                 self.links.append(link(nodes[source], nodes[stage], tensor, (numbers[source], numbers[stage]),
-                                       leads=first and source is None, charged=first))
+                                       leads=first and source is None, charged=first, copies=copies[source]))
         last = self.stages[-1]
         self.links.append(link(nodes[last], self.nodes[-1], scored, (numbers[last], len(nodes))))
 

@@ -14,10 +14,11 @@ from .waves import convert as waves_to_fst
 __all__ = ["run", "tool_environment"]
 
 # Yosys writes shifts wider than what they are assigned to, and a default before a case instead of in it.
-# Everything else that Verilator warns of (latches, loops, several drivers) ends the build.
+# Sign bits that are copied within a vector look like a loop to it; Yosys, which looks at bits, finds real ones.
+# Everything else that Verilator warns of (latches, several drivers) ends the build.
 # cocotb's runner makes every signal public, which costs much time to compile and to run: only the ports need be.
-ARGUMENTS = {"verilator": ["-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "--no-public-flat-rw", "ports.vlt", "-fno-dfg",
-                           "-fno-table"],
+ARGUMENTS = {"verilator": ["-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-UNOPTFLAT", "--no-public-flat-rw", "ports.vlt",
+                           "-fno-dfg", "-fno-table"],
              "icarus": []}
 # Inputs of the units of which there are hundreds: with those kept, and without names that two of Verilator's passes
 # make, the code of all that are equal is the same, and is there once.

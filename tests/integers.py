@@ -172,7 +172,7 @@ def random_foldings(network, seed):
 
 def _random_folding(stage, rng):
     sizes = {what: _choose(rng, _divisors(whole)) for what, whole in limits(stage.layer).items()}
-    return Folding(**sizes, taps=_choose(rng, taps(stage.layer, sizes["pixels"])),
+    return Folding(**sizes, taps=_choose(rng, taps(stage.layer, Folding(**sizes))),
                    dsp=bool(stage.binary and rng.random() < 0.5))
 
 

@@ -10,11 +10,12 @@ from amaranth.lib.wiring import In, Out, flipped
 from .. import buffers
 from .. import network as net
 from ..bits import Values
-from ..folding import beats, streams
+from ..folding import beats, streams, whole_windows
 from .branches import Add, Concat, Fork
 from .fifo import Fifo
 from .lookup import Lookup
 from .matrix_unit import MatrixUnit
+from .patches import Patches
 from .pool import BlockPool, Reduce
 from .reorder import Reorder
 from .rescale import Rescale
@@ -49,9 +50,13 @@ def _conv(stage, folding, taken, rows):
         codes = Values(0, (1 << wide.bits) - 1) if offset else wide
         yield f"{layer.name}_recode", Recode(source, codes, folding.simd * taken, offset)
     matrix = MatrixUnit(layer, folding, threshold=threshold if stage.binary else None, file=f"{layer.name}_matrix")
+    whole = whole_windows(layer, folding)
     yield f"{layer.name}_window", Window(
-        layer, simd=folding.simd, pixels=folding.pixels, taps=folding.taps, given=taken, repeat=matrix.folds, rows=rows,
-        pad_code=matrix.pad_code)
+        layer, simd=folding.simd, pixels=folding.pixels, taps=1 if whole else folding.taps, given=taken,
+        repeat=1 if whole else matrix.folds, rows=rows, pad_code=matrix.pad_code)
+    if whole:
+        yield f"{layer.name}_patches", Patches(
+            matrix.word, taps=folding.taps, pixels=folding.pixels, repeat=matrix.folds)
     yield f"{layer.name}_matrix", matrix
     if stage.binary:
         return
