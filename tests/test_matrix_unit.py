@@ -297,7 +297,7 @@ def test_a_unit_that_does_not_wait_for_its_queue_is_found():
         def _queue(self, m, reserve, full, push, results):
             super()._queue(m, reserve, Signal(name="ignored"), push, results)
 
-    unit, given, expected = prepared(CASES["all_at_once"], count=6, make=Hasty)
+    unit, given, expected = prepared(CASES["all_at_once"], count=40, make=Hasty)
     with pytest.raises((AssertionError, TimeoutError)):
         assert paused(unit, given, expected, every=7, clocks=100) == expected
 
