@@ -10,8 +10,8 @@ from .errors import UserError
 from .network import Conv, Join, Lookup, Pool, Rescale, Threshold, TopK
 from .stages import stages
 
-__all__ = ["Folding", "Payload", "Streams", "beats", "check", "cycles", "gives", "load", "save", "streams", "takes", "taps",
-           "whole_rows", "whole_windows", "work"]
+__all__ = ["Folding", "Payload", "Streams", "beats", "check", "cycles", "gives", "load", "save", "streams", "takes",
+           "taps", "whole_rows", "whole_windows", "work"]
 
 
 @dataclass(frozen=True)
@@ -217,9 +217,9 @@ def check(network, foldings):
                 raise UserError(f"folding of {name!r}: {what} is {number}, which does not divide {whole}; "
                                 f"possible are {', '.join(map(str, divisors(whole)))}")
         if folding.taps not in taps(layers[name], folding):
-            raise UserError(f"folding of {name!r}: taps is {folding.taps}; it can be 1, or of a convolution with pixels "
-                            f"the output's width ({layers[name].output.width}) the kernel's width, or with simd all "
-                            "channels, and no padding but by what data can be, the kernel's area")
+            raise UserError(f"folding of {name!r}: taps is {folding.taps}; it can be 1; of a convolution also the "
+                            f"kernel's width, with pixels the output's ({layers[name].output.width}), or the "
+                            "kernel's area, with simd all channels and no padding but by what data can be")
 
 
 def load(path):

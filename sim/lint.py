@@ -51,8 +51,8 @@ def yosys(sources, top):
     """Latches, combinational loops, undriven and multiply driven nets that Yosys finds."""
     names = " ".join(source.name for source in sources)
     commands = [f"read_verilog -lib {' '.join(map(str, MODELS))}", f"read_verilog -defer -sv {names}",
-                f"hierarchy -check -top {top}", "proc", "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr", "memory_collect",
-                "check -assert"]
+                f"hierarchy -check -top {top}", "proc", "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr",
+                "memory_collect", "check -assert"]
     # In a process of its own, which an error ends; in the folder of the memories' contents.
     script = f"from pyosys import libyosys\ndesign = libyosys.Design()\nfor c in {commands}: design.run_pass(c)"
     done = subprocess.run([sys.executable, "-c", script], cwd=sources[0].parent, capture_output=True, text=True,

@@ -15,8 +15,8 @@ class BinaryLane(wiring.Component):
     """Binary weights and integer activations, among them binary ones: agreements of ``x`` and ``w`` are added up.
 
     Of binary activations (1 is +1, 0 is -1) the dot product is ``2 * count - simd``. An activation of more bits comes
-    as its distance from the least of as many bits (its sign bit, if it has one, inverted): where ``w`` is 0 it is taken from the greatest number of as many bits,
-    which makes it the XNOR of all its bits. So all that is added is positive.
+    as its distance from the least of as many bits (its sign bit, if it has one, inverted): where ``w`` is 0 it is taken
+    from the greatest number of as many bits, which makes it the XNOR of all its bits. So all that is added is positive.
 
     A product outside the image must add a half to a binary lane's count: ``missing`` ones always do, the others while
     ``pad`` says so. Where that leaves halves, they are counted in, to stay exact.
