@@ -15,7 +15,7 @@ from rich.table import Table
 
 from . import cost
 from .bits import BIPOLAR, Values
-from .folding import Folding, divisors, takes, taps
+from .folding import Folding, divisors, takes, taps, whole_rows
 from .hw.core import stage_units
 from .hw.reorder import Reorder
 from .network import Conv, Network, Pool, Tensor, Threshold
@@ -59,7 +59,7 @@ class Sample:
 
     def control(self, kind):
         """Whose coefficients the price of a unit has."""
-        return "rows" if kind == "window" and self.folding.taps > 1 else kind
+        return "rows" if kind == "window" and whole_rows(self.stage.layer, self.folding) else kind
 
     def __str__(self):
         return f"{self.stage.layer.input} to {self.stage.output}, {self.folding}, {self.taken} taken"
@@ -111,7 +111,8 @@ def _conv(pick, name):
     layer = Conv(name, Tensor(size, size, channels, values), (1, 1) if dense else (pick.choice([1, 1, 1, 2]),) * 2,
                  (pick.choice([0, kernel // 2]) if size > kernel else kernel // 2,) * 4, rows, weights)
     pixels = pick.choice([*divisors(layer.output.width), layer.output.width])
-    folding = Folding(pick.choice(divisors(len(rows))), pick.choice(divisors(channels)), pixels,
+    simd = pick.choice(divisors(channels))
+    folding = Folding(pick.choice(divisors(len(rows))), simd, pixels,
                       pick.choice(taps(layer, Folding(1, simd, pixels))))
     products = folding.pe * folding.simd * folding.pixels * folding.taps * values.bits
     if products > LARGEST or folding.pe * pixels > 128 or (

@@ -20,6 +20,7 @@ from .folding import beats, whole_rows, whole_windows
 from .hw.accumulator import ADDER_BITS, DspAccumulator, LutAccumulator, TotalAccumulator, Totals
 from .hw.binary_lane import BinaryLane
 from .hw.lanes import ShiftLane, lane_for
+from .hw.matrix_unit import FAN_OUT, OPERANDS
 from .hw.pool import REGISTERS
 from .hw.rescale import Rescale as RescaleUnit
 from .hw.threshold import Threshold as ThresholdUnit
@@ -34,19 +35,18 @@ __all__ = ["arithmetic", "converters", "cost", "dsp_accumulators", "fifo", "fork
 
 DSP_BITS = 9  # narrower products are made of LUTs
 FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
-OPERANDS = 2  # clocks from a payload to the lanes
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
 CONTROL = {
-    "window": ((0.93, 2.76, 7.71, 2.68, -0.8, 1.1, 0.13, 1.2, -0.42),
-               (20.48, 3.32, 4.2, 3.75, -1.82, 0.69, -0.54, -0.69, -0.64)),
+    "window": ((4.75, 2.69, 6.07, 3.21, -0.95, 0.99, 0.04, 0.85, 0.16),
+               (19.47, 3.22, 5.34, 3.66, -1.81, 0.54, -0.77, -0.6, -0.44)),
     "rows": ((4.17, 1.53, 12.5), (3.21, 1.46, 9.64)),
-    "matrix": ((-39.59, 3.16), (-2.71, 1.02)),
-    "reorder": ((11.16, 1.24), (9.12, 1.13)),
-    "threshold": ((4.52, 0.67), (-11.3, 0.64)),
+    "matrix": ((-37.72, 3.11), (-4.62, 1.11)),
+    "reorder": ((12.2, 1.17), (9.13, 1.13)),
+    "threshold": ((3.92, 0.68), (7.58, -0.17)),
     "offset": ((-2.54, 1.31), (1.62, 0.08)),
-    "pool": ((7.5, 0.5), (-9.13, 2.24)),
-    "reduce": ((22.24, 0.45), (7.0, 0.0)),
+    "pool": ((7.41, 0.62), (-8.33, 2.0)),
+    "reduce": ((9.0, 1.0), (6.24, 0.0)),
     "lookup": ((0.0,), (1.0,)),
     "topk": ((4.0, 0.7, 2.1), (1.0, 0.0, 0.0)),
 }
@@ -77,12 +77,16 @@ def _shifter(x_bits, powers):
     return x_bits + 3 + (1 if powers <= 7 else FAR) * (x_bits + powers - 1)
 
 
+def _rows(plan):
+    """Bits of each number that is left."""
+    added = {k for group, _ in plan.sums for k in group}
+    return [len(row) for k, row in enumerate(plan.rows) if k not in added] + [len(weights) for _, weights in plan.sums]
+
+
 def _compressors(plan):
     """XNORs, counters and adders of a compressor tree, and the registers after each level."""
     last = plan.levels[-1:] if plan.sums else []
-    added = {k for group, _ in plan.sums for k in group}
-    rows = sum(len(row) for k, row in enumerate(plan.rows) if k not in added) + sum(len(w) for _, w in plan.sums)
-    return Resources(lut=plan.luts, ff=sum(map(sum, plan.levels[:-1] + last)) + rows)
+    return Resources(lut=plan.luts, ff=sum(map(sum, plan.levels[:-1] + last)) + sum(_rows(plan)))
 
 
 def _wired(layer, folding):
@@ -231,10 +235,16 @@ def _accumulator(stage, folding):
     return TotalAccumulator if not stage.binary else DspAccumulator if folding.dsp else LutAccumulator
 
 
+def _rows_latency(layer, folding):
+    """Clocks from the lanes' inputs to the last one's rows."""
+    wired = _wired(layer, folding)
+    return max(_lane(layer, folding.simd, folding.taps, outside, wired)[1].latency
+               for outside in _positions(layer, folding.pixels, folding.taps))
+
+
 def matrix_latency(stage, folding):
     """Clocks from the last payload of a window to its results in the matrix unit's queue."""
-    lane = _lane(stage.layer, folding.simd, folding.taps, 0, _wired(stage.layer, folding))[1]
-    return OPERANDS + lane.latency + _accumulator(stage, folding).latency + 1
+    return OPERANDS + _rows_latency(stage.layer, folding) + _accumulator(stage, folding).latency + 1
 
 
 def _accumulators(stage, folding, lane):
@@ -248,19 +258,19 @@ def _accumulators(stage, folding, lane):
         sums, bits = Resources(dsp=ceil(count / 2)), totals.start_bits
     else:
         bits = totals.bits
-        both = bits + min(bits, len(lane.row0))
-        sums = Resources(lut=both, ff=both) * count
+        rows = [*_rows(lane.plan), 0]
+        sums = Resources(lut=bits + min(rows[:2]), ff=bits + min(bits, len(lane.row0))) * count
     starts = rom(folding.pe * bits, folds) if folds > 1 else Resources()
     return sums + starts, 1
 
 
 def _matrix(stage, folding):
     layer, (pe, simd, pixels, taps) = stage.layer, (folding.pe, folding.simd, folding.pixels, folding.taps)
-    wired, late = _wired(layer, folding), 0
+    wired, late, latency = _wired(layer, folding), 0, _rows_latency(layer, folding)
     lane = _lane(layer, simd, taps, 0, wired)[1]
     for outside, count in _positions(layer, pixels, taps).items():
         edge = _lane(layer, simd, taps, outside, wired)[1]
-        late += pe * count * (lane.latency - edge.latency) * sum(len(getattr(edge, row)) for row in edge.rows)
+        late += pe * count * (latency - edge.latency) * sum(len(getattr(edge, row)) for row in edge.rows)
     sums, result = _accumulators(stage, folding, lane)
     folds, beats = len(layer.weights) // pe, layer.fan_in // (simd * taps)
     depth = queue_depth(beats, matrix_latency(stage, folding))
@@ -268,9 +278,10 @@ def _matrix(stage, folding):
     operands = (layer.input.width if rows else pixels * taps) * simd * layer.input.values.bits
     weights = Resources(lut=operands) if wired else _weights(folding.memory, *weight_memory(layer, folding))
     delayed = 3 + _flagged(layer) * (1 if rows else pixels) + _bits(folds) * stage.binary
+    copies = operands * (1 + ceil(pe / FAN_OUT)) + 2 * ceil(pe * pixels / (FAN_OUT << folding.dsp))
     counters = (beats, folds, folds * beats, depth, depth, depth, depth)
     return (products(layer, folding) + sums + weights + ram(pixels * pe * result, depth, registered=False)
-            + Resources(ff=late + OPERANDS * operands + pixels * pe * result + delayed * (lane.latency + OPERANDS))
+            + Resources(ff=late + copies + pixels * pe * result + delayed * (latency + OPERANDS))
             + _control("matrix", 1, sum(map(_bits, counters))))
 
 
@@ -379,7 +390,8 @@ def _block_pool(layer, simd, given):
 
 def _reduce(layer, items):
     bits = layer.output.values.bits
-    return Resources(ff=2 * items * bits) + _control("reduce", 1, items * (2 * bits if bits > 1 else 1))
+    compared = layer.kind == "max" and bits > 1
+    return Resources(ff=2 * items * bits) + _control("reduce", 1, items * bits * (1 + compared))
 
 
 def _support(function):
