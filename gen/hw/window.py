@@ -138,7 +138,7 @@ class Window(wiring.Component):
             m.submodules[memory.name] = memory
         step, written = Signal(), Signal()  # a payload; the last of a row
         m.d.comb += step.eq(self.i.valid & self.i.ready)
-        freed = Signal(range(self.rows + 1))  # rows
+        freed = Signal(), Signal(range(self.rows + 1))  # whether rows are, and how many if any
         counts = self._writer(m, written, freed)
         if self.taps > 1:
             m.d.comb += written.eq(self._write_rows(m, memories, step))
@@ -156,15 +156,16 @@ class Window(wiring.Component):
     def _writer(self, m, written, freed):
         """Take the input while there is room for it; returns whether this clock ends a row, and the number of the next.
 
-        ``freed`` is how many rows are freed in this clock.
+        ``freed`` is whether rows are freed in this clock, and how many, which is known before.
         """
         count = self._counted("rows_written")
         least = self._counted("rows_last", init=self.rows - 1)  # count with which the last row that has room is begun
         room = Signal(init=1)
         m.d.comb += self.i.ready.eq(room)
-        m.d.sync += room.eq(freed.any() | (room & ~(written & (count == least))))
-        with m.If(freed.any()):
-            m.d.sync += least.eq(least + freed)
+        some, number = freed
+        m.d.sync += room.eq(some | (room & ~(written & (count == least))))
+        with m.If(some):
+            m.d.sync += least.eq(least + number)
         with m.If(written):
             m.d.sync += count.eq(count + 1)
         return written, count
@@ -219,7 +220,7 @@ class Window(wiring.Component):
         tap, row = loops["tap"][0], loops["row"][0]
         complete, frees = self._complete(m, counts, row, row_ends)
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), issue.eq(advance & complete),
-                     row_ends.eq(issue & loops["again"][1]), freed.eq(Mux(row_ends, frees, 0))]
+                     row_ends.eq(issue & loops["again"][1]), freed[0].eq(row_ends & frees.any()), freed[1].eq(frees)]
         slot = self._slot(m, issue, loops["tap"][1], loops["again"][1], loops["row"][1])
         for memory in memories:
             m.d.comb += [memory.read.addr.eq(Cat(loops["group"][0], slot)), memory.read.en.eq(advance)]
@@ -362,9 +363,8 @@ class Window(wiring.Component):
             m.d.comb += [memory.read.addr.eq(stage(address, f"address{k}")), memory.read.en.eq(advance)]
         valid, freeing, tap, padded = (stage(value, f"{name}2") for value, name in (
             (valid, "valid"), (freeing, "freeing"), (tap, "tap"), (padded, "padded")))
-        freed_then = Signal.like(freed)  # what has been read
-        m.d.sync += freed_then.eq(Mux(advance, freeing, 0))
-        m.d.comb += freed.eq(freed_then)
+        m.d.comb += freed[0].eq(freed[1].any())
+        m.d.sync += freed[1].eq(Mux(advance, freeing, 0))  # what is read in this clock
         valid, tap, padded = (stage(value, f"{name}3") for value, name in (
             (valid, "valid"), (tap, "tap"), (padded, "padded")))
 
