@@ -38,8 +38,8 @@ FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
 CONTROL = {
-    "window": ((4.75, 2.69, 6.07, 3.21, -0.95, 0.99, 0.04, 0.85, 0.16),
-               (19.47, 3.22, 5.34, 3.66, -1.81, 0.54, -0.77, -0.6, -0.44)),
+    "window": ((18.75, 2.69, 6.07, 3.21, -0.95, 0.99, 0.04, 0.85, 0.16),
+               (24.97, 3.22, 5.34, 3.66, -1.81, 0.54, -0.77, -0.6, -0.44)),
     "rows": ((4.17, 1.53, 12.5), (3.21, 1.46, 9.64)),
     "matrix": ((-37.72, 3.11), (-4.62, 1.11)),
     "reorder": ((12.2, 1.17), (9.13, 1.13)),
@@ -277,7 +277,7 @@ def _matrix(stage, folding):
     rows = whole_rows(layer, folding)
     operands = (layer.input.width if rows else pixels * taps) * simd * layer.input.values.bits
     weights = Resources(lut=operands) if wired else _weights(folding.memory, *weight_memory(layer, folding))
-    delayed = 3 + _flagged(layer) * (1 if rows else pixels) + _bits(folds) * stage.binary
+    delayed = 3 + _flagged(layer) * (1 if rows else pixels)  # folds are delayed in shift registers of LUTs
     copies = operands * (1 + ceil(pe / FAN_OUT)) + 2 * ceil(pe * pixels / (FAN_OUT << folding.dsp))
     counters = (beats, folds, folds * beats, depth, depth, depth, depth)
     return (products(layer, folding) + sums + weights + ram(pixels * pe * result, depth, registered=False)
