@@ -181,7 +181,7 @@ def test_queues_of_branches_are_as_long_as_need_be(dense, monkeypatch):
             if pixels:
                 fewer = sizes.queues | {name: (*queues[:k], pixels - 1, *queues[k + 1:])}
                 slower = pace(net, foldings, 8, monkeypatch, buffers.Sizes(sizes.rows, fewer))
-                assert slower > 1.02 * slowest(net, foldings)
+                assert slower > 1.005 * slowest(net, foldings)
 
 
 @pytest.mark.parametrize("name", WHOLE_ROWS)
