@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Compare the cost model with Yosys on random layers, and fit its coefficients: ``python -m gen.calibrate``."""
 
 import json

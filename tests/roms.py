@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """A ROM as a unit with streams."""
 
 import random

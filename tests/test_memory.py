@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Memories: their contents, how ROMs are kept, and what they take."""
 
 import random

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Memories by their use: contents from a file, line buffers, small queues.
 
 In Amaranth's simulator these are ordinary memories. While emitting, the platform replaces each by an instance of its

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """From groups of many positions to groups of fewer, in stream order."""
 
 from amaranth import *

@@ -59,7 +59,7 @@ def units(shape):
             lut=252 + 17 * shape.taps, ff=119 + (53 if shape.form != "vpe" else 92) * shape.taps)) * shape.chains,
         "accumulators": accumulator * shape.lanes + Resources(lut=mux, ff=mux // 2 + 60),
         "drain": Resources(lut=770, ff=930, dsp=pieces) * shape.drains + Resources(lut=500, ff=980, bram=3),
-        "load": Resources(lut=200 + 3 * shape.chains, ff=500 + 2 * shape.chains),
+        "load": Resources(lut=155 + 3 * shape.chains, ff=500 + 2 * shape.chains),
         "weights": _weights(shape),
         "control": Resources(lut=1325, ff=2800),  # sequencer, passes, registers
         "memory ports": Resources(lut=240 * 3 + 220, ff=244 * 3 + 226, bram=6),
