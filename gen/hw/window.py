@@ -150,8 +150,11 @@ class Window(wiring.Component):
         return m
 
     def _counted(self, name, init=0):
-        """Number of a row, counted over all frames, modulo so much that a difference says which of two comes first."""
-        return Signal((2 * self.rows).bit_length() + 1, name=name, init=init)
+        """Number of a row, counted over all frames, modulo so much that the top bit of a difference is its sign.
+
+        What the next output row needs ends at most twice the ring behind what has been written.
+        """
+        return Signal((2 * self.rows - 1).bit_length() + 1, name=name, init=init)
 
     def _writer(self, m, written, freed):
         """Take the input while there is room for it; returns whether this clock ends a row, and the number of the next.
