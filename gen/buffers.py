@@ -99,6 +99,7 @@ class _Edge:
     row: int = 0  # pixels in a row of the window that holds them
     fewest: int = 1  # with which it can work
     spare: int = 1  # that need no queue: in the unit that they come from, or in the next
+    early: int = 0  # pixels that count as gone before the node has put out anything
     stored: list = field(default_factory=list)
     freed: list = field(default_factory=list)
 
@@ -237,13 +238,19 @@ def _edges(layer, node, ways):
 
 
 def _block_edge(layer, way, count):
-    """Pixels on their way to a pool without a window, which takes them in as they come, until a block is whole."""
+    """Pixels on their way to a pool without a window, which takes them in as they come, until a block is whole.
+
+    Before the last row of blocks it keeps what they come to, and no pixel waits; in that row none after the next
+    block's does until the last block has left.
+    """
     (height, width), row = layer.kernel, count // layer.input.height
     share = row / layer.input.width
     last = [ceil(((y * height + height - 1) * layer.input.width + (x + 1) * width) * share)
             for y in range(layer.output.height) for x in range(layer.output.width)]
     last[-1] = count  # what is left over at the end goes with the last block
-    return _Edge(count, last, last, way.storing, way.latency, (height + 1) * row)
+    block = ceil(width * share)
+    gone = [end - block for end in [*last[1:], count + last[0]]]
+    return _Edge(count, last, gone, way.storing, way.latency, 2 * block, early=last[0] - block)
 
 
 def _run(nodes, period=0):
@@ -251,7 +258,7 @@ def _run(nodes, period=0):
     for node in nodes:
         node.given, node.free = [], 0
         for edge in node.inputs:
-            edge.stored, edge.freed = [], []
+            edge.stored, edge.freed = [], [0] * edge.early
     while sum(_advance(node, period) for node in nodes):
         pass
 

@@ -512,7 +512,8 @@ def window_units(layer, folding, repeat=1, taken=1, rows=None):
                              rows or _least_rows(layer))}
     if whole:
         bits = folding.pixels * folding.simd * wide.input.values.bits
-        found["patches"] = Resources(lut=6, ff=bits * (2 * folding.taps - 1) + _bits(folding.taps) + _bits(repeat) + 1)
+        found["patches"] = _skid(bits) + Resources(
+            lut=10, ff=bits * (2 * folding.taps - 1) + _bits(folding.taps) + _bits(repeat) + 1)
     return {"recode": Resources(lut=recode * folding.simd * taken)} | found if recode else found
 
 

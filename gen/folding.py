@@ -122,10 +122,18 @@ def takes(layer, folding, given=0):
     return most
 
 
+def bursts(stage):
+    """In one out of how many rows that it takes ``stage`` gives, and holds up what comes if nobody takes that at once.
+
+    That is so of pools without a window. ``stage`` is None where pixels come from.
+    """
+    return stage.layer.kernel[0] if stage and isinstance(stage.layer, Pool) and stage.layer.block else 1
+
+
 def cycles(stage, folding, taken, given):
     """Clock cycles per frame of ``stage`` in steady state, which takes and gives so many positions at a time."""
-    taking = 0 if stage.joins else beats(stage.layer.input, Payload(folding.simd, taken))
-    giving = beats(stage.output, Payload(gives(stage, folding).channels, given))
+    taking = 0 if stage.joins else beats(stage.layer.input, Payload(folding.simd, taken)) * bursts(stage.sources[0])
+    giving = beats(stage.output, Payload(gives(stage, folding).channels, given)) * bursts(stage)
     return max(taking, work(stage.layer, folding), giving)
 
 

@@ -16,7 +16,7 @@ SHAPES = tuple((width, depth, size) for size, shapes in (
     (0.5, ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)))) for width, depth in shapes)
 DEEPEST = max(depth for _, depth, _ in SHAPES)
 MULTIPLEXER = 1 / 514  # what Yosys counts for an input of one bit, in RAMB36
-DEEP = 1.4  # LUTs per 64 bits of a deep memory
+DEEPEST_IN_LUTS = 256  # words of four LUTs, which multiplexers of a slice join: beyond, logic would be deep
 LUTS_PER_BLOCK = 300  # what a RAMB36 is worth: a ZCU102 has 274,080 and 912
 BLOCK = 36 * 1024  # bits of a RAMB36
 ROWS = 14  # LUTs for the second ports' addresses, where arrays read different columns' pieces
@@ -145,7 +145,7 @@ def _part(part, width, distinct):
     further = width - part.arrays * bits
     cost = Resources(lut=further * mux(part.arrays) + ROWS * (part.further > 1),
                      bram=part.arrays * _pairs(bits, part.rows))
-    return cost, 2 * part.arrays * bits
+    return cost, width
 
 
 def _luts(width, depth, distinct=None):
@@ -156,9 +156,8 @@ def _luts(width, depth, distinct=None):
     if distinct is None:
         functions = 2.0 ** min(depth, 64)
         distinct = -functions * expm1(width * log1p(-1 / functions)) if depth > 1 else 0
-    parts = ceil(depth / 64)  # up to four are joined by the multiplexers of a slice, three like four
-    each = 1 << _bits(parts) if parts <= 4 else DEEP * parts
-    return Resources(lut=distinct * each * (depth > 2), ff=distinct)
+    parts = 1 << _bits(ceil(depth / 64))  # joined by the multiplexers of a slice, three like four
+    return Resources(lut=distinct * parts * (depth > 2), ff=distinct)
 
 
 def forms(width, depth):
@@ -170,14 +169,16 @@ def forms(width, depth):
         The form, a tuple of :class:`Part`, of which the first of two has a power of two of words; what it takes, its
         output register included as far as Yosys counts it; bits of the block memories that it takes.
     """
-    styles = "distributed", "block"
-    found = [(Part(depth, style),) for style in styles]
+    def styles(words):
+        return ["distributed"] * (words <= DEEPEST_IN_LUTS) + ["block"]
+
+    found = [(Part(depth, style),) for style in styles(depth)]
     shared = [Part(depth, "shared", *columns) for columns in ARRANGEMENTS]
     found += [(part,) for part in shared
               if width > (part.arrays + part.further - 1) * part.column(width) and part.rows <= DEEPEST]
     half = 1 << _bits(depth) - 1
     if half >= 512:
-        found += [(Part(half, "block"), Part(depth - half, style)) for style in styles]
+        found += [(Part(half, "block"), Part(depth - half, style)) for style in styles(depth - half)]
     priced = [(form, form_cost(form, width)) for form in found]
     return [(form, cost, int(cost.bram * BLOCK)) for form, cost in priced]
 
@@ -187,11 +188,11 @@ def form_cost(form, width, distinct=None, registered=False):
 
     Yosys does not put the second register of a ``registered`` one into the blocks, which have one.
     """
-    cost = Resources(lut=width * (len(form) - 1), ff=(len(form) - 1) * (1 + registered))
+    cost = Resources(lut=width * (len(form) - 1), ff=(len(form) - 1) * (1 + registered * width))
     for part in form:
         kept, bits = _part(part, width, distinct)
-        registers = (part.style == "distributed") + registered
-        cost += kept + Resources(ff=bits * registers + _bits(part.arrays) * (1 + registered))
+        registers = (part.style == "distributed") + (registered and len(form) == 1)
+        cost += kept + Resources(ff=bits * registers + _bits(part.arrays))
     return cost
 
 

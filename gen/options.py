@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from . import cost
-from .folding import Folding, Payload, beats, divisors, gives, limits, takes, taps, work
+from .folding import Folding, Payload, beats, bursts, divisors, gives, limits, takes, taps, work
 from .memory_cost import choose, form_cost, forms, label
 from .network import Conv, Pool
 from .resources import Resources
@@ -229,5 +229,5 @@ def link(source, sink, tensor, numbers, *, leads=False, charged=True, copies=1):
                 continue
             uses[a, b] = reordered(*put[:3], passed) + converted(put[0], look[0], passed) + seen(look, passed)
             taking = 0 if joins else beats(tensor, Payload(look[0], passed))
-            cycles[a, b] = max(taking, beats(tensor, Payload(put[0], passed)))
+            cycles[a, b] = max(taking, beats(tensor, Payload(put[0], passed))) * bursts(source.stage)
     return Link(*numbers, uses, cycles)

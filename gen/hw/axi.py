@@ -140,13 +140,12 @@ class AxiLiteTarget(wiring.Component):
 
         axi = self.axi
 
-        m.d.comb += [
-            axi.arready.eq(~axi.rvalid),
-            self.read.eq(axi.arvalid & axi.arready),
-            self.read_address.eq(axi.araddr[2:]),
-        ]
+        m.d.comb += axi.arready.eq(~self.read & ~axi.rvalid)
+        with m.If(axi.arvalid & axi.arready):
+            m.d.sync += [self.read.eq(1), self.read_address.eq(axi.araddr[2:])]
         with m.If(self.read):
             m.d.sync += [
+                self.read.eq(0),
                 axi.rvalid.eq(1),
                 axi.rdata.eq(self.read_data),
                 axi.rresp.eq(Mux(self.read_error, Response.SLVERR, Response.OKAY)),

@@ -47,16 +47,17 @@ def ring(m, step, count, name, restart=None):
 
 
 def occupancy(m, put, take, depth, name):
-    """Whether a queue of ``depth`` words holds ``some``, and whether it is ``full``: registers.
+    """Whether a queue of ``depth`` words holds ``some``, and whether it is ``full``: registers; whether it will be full.
 
     What counts and compares does not depend on ``take``, which may come late: it only enables. Only what is there is
     taken; what is put has room.
     """
-    held, some, full = Signal(range(depth + 1), name=f"{name}_held"), Signal(name=f"{name}_some"), Signal(
-        name=f"{name}_full")
+    held, some, full, fills = Signal(range(depth + 1), name=f"{name}_held"), *(
+        Signal(name=f"{name}_{what}") for what in ("some", "full", "fills"))
+    m.d.comb += fills.eq(put & (held == depth - 1))
     with m.If(put != take):
-        m.d.sync += [held.eq(held + Mux(put, 1, -1)), some.eq(put | (held != 1)), full.eq(put & (held == depth - 1))]
-    return some, full
+        m.d.sync += [held.eq(held + Mux(put, 1, -1)), some.eq(put | (held != 1)), full.eq(fills)]
+    return some, full, ~take & (full | fills)
 
 
 def table(m, index, values, name):

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counters import wrap_add
+from .counters import occupancy, wrap_add
 from .memory import Ram
 
 __all__ = ["Fifo"]
@@ -25,13 +25,11 @@ class Fifo(wiring.Component):
         m = Module()
 
         m.submodules.words = words = Ram(self.width, self.depth, "words")
-        held = Signal(range(self.depth + 1))
-        stored = Signal(range(self.depth + 1))  # and not yet at the output
-        full = Signal()
-        some = Signal()  # stored
         tail = Signal(range(words.depth))
         head = Signal(range(words.depth))
         put, fetch, take, advance = (Signal(name=name) for name in ("put", "fetch", "take", "advance"))
+        _, full, _ = occupancy(m, put, take, self.depth, "held")
+        some, _, _ = occupancy(m, put, fetch, self.depth, "stored")  # and not yet at the output
         m.d.comb += [
             self.i.ready.eq(~full),
             put.eq(self.i.valid & self.i.ready),
@@ -41,10 +39,6 @@ class Fifo(wiring.Component):
             words.write.addr.eq(tail), words.write.data.eq(self.i.payload), words.write.en.eq(put),
             words.read.addr.eq(head), words.read.en.eq(fetch), self.o.payload.eq(words.read.data),
         ]
-        with m.If(put != take):  # flags beside the counters: comparing these first would be deep
-            m.d.sync += [held.eq(held + Mux(put, 1, -1)), full.eq(put & (held == self.depth - 1))]
-        with m.If(put != fetch):
-            m.d.sync += [stored.eq(stored + Mux(put, 1, -1)), some.eq(put | (stored != 1))]
         with m.If(put):
             m.d.sync += tail.eq(wrap_add(tail, 1, words.depth))
         with m.If(fetch):

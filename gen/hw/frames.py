@@ -9,7 +9,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .stream import wrapping
+from .counters import nest
 from .units import add_unit
 
 __all__ = ["Beat", "FrameFilter", "FrameGuard", "VerdictQueue"]
@@ -65,12 +65,11 @@ class FrameGuard(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        index = Signal(range(self.beats))
-        final, following = wrapping(index, self.beats)
+        step = self.o.valid & self.o.ready
+        final = nest(m, step, index=self.beats)["index"][1]
         fill = Signal()  # the frame has ended early: zeros complete it
         drop = Signal()  # the frame is complete but has not ended: excess
         go = Signal()  # neither excess nor stopped by an untaken verdict
-        step = self.o.valid & self.o.ready
         ends = fill | self.i.p.last
 
         m.d.comb += [
@@ -87,7 +86,7 @@ class FrameGuard(wiring.Component):
         with m.If(self.verdict.ready):
             m.d.sync += self.verdict.valid.eq(0)
         with m.If(step):
-            m.d.sync += [index.eq(following), fill.eq(ends & ~final), drop.eq(final & ~ends)]
+            m.d.sync += [fill.eq(ends & ~final), drop.eq(final & ~ends)]
         with m.If(step & final):
             m.d.sync += [self.verdict.valid.eq(1), self.verdict.payload.eq(~fill & self.i.p.last)]
         with m.If(drop & self.i.valid & self.i.p.last):
@@ -182,9 +181,8 @@ class FrameFilter(wiring.Component):
         connect(m, flipped(self.verdict), queue.i)
         verdict = queue.o
 
-        index = Signal(range(self.beats))
-        final, following = wrapping(index, self.beats)
         step = self.i.valid & self.i.ready
+        final = nest(m, step, index=self.beats)["index"][1]
 
         m.d.comb += [
             self.o.p.data.eq(self.i.payload),
@@ -193,7 +191,5 @@ class FrameFilter(wiring.Component):
             self.i.ready.eq(verdict.valid & (self.o.ready | ~verdict.payload)),
             verdict.ready.eq(step & final),
         ]
-        with m.If(step):
-            m.d.sync += index.eq(following)
 
         return m

@@ -153,15 +153,14 @@ class MatrixUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        full, push, step = Signal(), Signal(), Signal()
+        hold, fills, push, step = (Signal(name=name) for name in ("hold", "fills", "push", "step"))
         m.d.comb += step.eq(self.i.valid & self.i.ready)
         loops = nest(m, step, beat=self.beats, fold=self.folds)
         _, beat_last = loops["beat"]
         fold, fold_last = loops["fold"]
-        first = Signal(init=1)
-        m.d.comb += self.i.ready.eq(~(first & full))
-        with m.If(step):
-            m.d.sync += first.eq(beat_last)
+        first, begins = Signal(init=1), Signal()
+        m.d.comb += [begins.eq(Mux(step, beat_last, first)), self.i.ready.eq(~hold)]
+        m.d.sync += [first.eq(begins), hold.eq(begins & fills)]
 
         x, flags, w = self._operands(m, platform, step, fold_last)
         accumulator = self._accumulator()
@@ -173,7 +172,7 @@ class MatrixUnit(wiring.Component):
         rows = self._lanes(m, platform, x, w, delayed)
         starts = self._starts(m, delayed, self.ready + accumulator.start_delay) if self.threshold else None
         results = self._accumulate(m, platform, rows, starts, control)
-        self._queue(m, step & first, full, push, results)
+        self._queue(m, step & first, fills, push, results)
 
         return m
 
@@ -272,15 +271,15 @@ class MatrixUnit(wiring.Component):
                 results.append(getattr(unit, f"sign{j}"))
         return results
 
-    def _queue(self, m, reserve, full, push, results):
-        """Take ``results`` at ``push``; give them out. ``full``: no room for those of another window."""
+    def _queue(self, m, reserve, fills, push, results):
+        """Take ``results`` at ``push``; give them out. ``fills``: no room for those of another window from then on."""
         places = 1 << (self.queue_depth - 1).bit_length()  # as LUT memories have: pointers wrap by themselves
         m.submodules.queue = queue = Queue(len(self.o.payload), places, "queue")
         tail, head, pop = Signal(range(places)), Signal(range(places)), Signal()
-        _, none_left = occupancy(m, reserve, pop, self.queue_depth, "reserved")
-        stored, _ = occupancy(m, push, pop, self.queue_depth, "stored")
+        _, _, none_left = occupancy(m, reserve, pop, self.queue_depth, "reserved")
+        stored, _, _ = occupancy(m, push, pop, self.queue_depth, "stored")
         m.d.comb += [queue.write.addr.eq(tail), queue.write.data.eq(Cat(*results)), queue.write.en.eq(push),
-                     queue.read.addr.eq(head), pop.eq(stored & (~self.o.valid | self.o.ready)), full.eq(none_left)]
+                     queue.read.addr.eq(head), pop.eq(stored & (~self.o.valid | self.o.ready)), fills.eq(none_left)]
         with m.If(push):
             m.d.sync += tail.eq(tail + 1)
         result = Signal.like(self.o.payload, name="result", reset_less=True)

@@ -6,6 +6,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .counters import nest
+from .stream import Skid
+from .units import add_unit
 
 __all__ = ["Patches"]
 
@@ -40,18 +42,20 @@ class Patches(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
+        source = add_unit(m, "skid", Skid(len(self.i.payload)), platform)  # what comes need not know who takes
+        wiring.connect(m, wiring.flipped(self.i), source.i)
         put, take, free = Signal(), Signal(), Signal()
         whole = nest(m, put, tap=self.taps)["tap"][1]
         last = nest(m, take, again=self.repeat)["again"][1]
         m.d.comb += [
-            put.eq(self.i.valid & self.i.ready),
+            put.eq(source.o.valid & source.o.ready),
             take.eq(self.o.valid & self.o.ready),
             free.eq(~self.o.valid | (self.o.ready & last)),
-            self.i.ready.eq(~whole | free),
+            source.o.ready.eq(~whole | free),
         ]
         size = self.width * (self.taps - 1)
         gathered = Signal(self.pixels * size, reset_less=True)
-        windows = [Cat(gathered.word_select(p, size), self.i.payload.word_select(p, self.width))
+        windows = [Cat(gathered.word_select(p, size), source.o.payload.word_select(p, self.width))
                    for p in range(self.pixels)]
         kept = Signal.like(self.o.payload, name="kept", reset_less=True)
         m.d.comb += self.o.payload.eq(kept)

@@ -56,8 +56,8 @@ class Reorder(wiring.Component):
         loops = nest(m, take, fold=self.folds, part=parts)
         fold_last, (number, group_last) = loops["fold"][1], loops["part"]
         first, last = Signal(init=1), Signal(init=parts == 1)  # parts
-        _, full = occupancy(m, put, take & last, depth, "held")
-        new, _ = occupancy(m, put, take & first, depth, "new")  # of which no part has been read
+        _, full, _ = occupancy(m, put, take & last, depth, "held")
+        new, _, _ = occupancy(m, put, take & first, depth, "new")  # of which no part has been read
         following = Signal.like(address)
         m.d.comb += [
             self.i.ready.eq(~full), put.eq(self.i.valid & self.i.ready),

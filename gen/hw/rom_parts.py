@@ -44,7 +44,7 @@ class RomParts(wiring.Component):
         Bits of a word.
     form : tuple of gen.memory_cost.Part
     registered : bool
-        Data come two clocks after the address, of which the second is the arrays' output register.
+        Data come two clocks after the address, the second from the arrays' output registers, or behind what chooses.
     file : str
         What the names of the ``.mem`` files begin with.
     """
@@ -66,30 +66,32 @@ class RomParts(wiring.Component):
         chosen = parts[0]
         if len(parts) > 1:  # the first part's depth is a power of two: one bit of the address tells
             bit = self.addr[(self.form[0].depth - 1).bit_length()]
-            chosen = Mux(self._delayed(m, bit, "part"), parts[1], parts[0])
+            chosen = self._put(m, Mux(self._delayed(m, bit, "part"), parts[1], parts[0]), "chosen")
         m.d.comb += self.data.eq(chosen)
 
         return m
 
     def _delayed(self, m, value, name):
-        """What belongs to an address, when its data come."""
-        for k in range(1 + self.registered):
-            register = Signal.like(value, name=f"{name}{k}", reset_less=True)
-            with m.If(self.en):
-                m.d.sync += register.eq(value)
-            value = register
-        return value
+        """``value`` a clock later."""
+        register = Signal.like(value, name=name, reset_less=True)
+        with m.If(self.en):
+            m.d.sync += register.eq(value)
+        return register
+
+    def _put(self, m, value, name):
+        """What is put out of what arrays have just read, so that nothing is behind the second clock's register."""
+        return self._delayed(m, value, name) if self.registered else value
 
     def _array(self, m, platform, part, words, name):
         """One array of all columns; what it reads."""
         data, address = Signal(self.width, name=f"{name}_data"), Signal(range(part.depth), name=f"{name}_address")
         m.d.comb += address.eq(self.addr)
-        self._instance(m, platform, "rom", words, self.width, name, {"p_STYLE": part.style},
-                       {"i_addr": address, "o_data": data})
+        registered = self.registered and len(self.form) == 1
+        self._instance(m, platform, "rom", words, self.width, name,
+                       {"p_STYLE": part.style, "p_REGISTERED": int(registered)}, {"i_addr": address, "o_data": data})
         return data
 
     def _instance(self, m, platform, kind, words, width, name, parameters, ports):
-        parameters = parameters | {"p_REGISTERED": int(self.registered)}
         enable = Signal(name=f"{name}_enable")
         m.d.comb += enable.eq(self.en)
         array = _Array(kind, words, width, name, f"{self.file}_{name}", parameters, {"i_en": enable} | ports)
@@ -107,13 +109,14 @@ class RomParts(wiring.Component):
             starts = [part.start((number - k) % part.arrays) for k in range(part.arrays)]
             m.d.comb += [row.eq(self.addr), other_row.eq(offset + select(starts, piece))]
             self._instance(m, platform, "rom_pair", part.contents(words, self.width, number), bits, f"{name}{number}",
-                           {}, {"i_addr": row, "o_data": data, "i_other_addr": other_row, "o_other_data": other_data})
+                           {"p_REGISTERED": int(self.registered)},
+                           {"i_addr": row, "o_data": data, "i_other_addr": other_row, "o_other_data": other_data})
             columns.append(data)
             others.append(other_data)
         piece = self._delayed(m, piece, "piece")
         for further in range(part.further):
-            columns.append(self._joined(m, others[further:] + others[:further], piece, f"column{further}",
-                                        part.further > 1))
+            joined = self._joined(m, others[further:] + others[:further], piece, f"column{further}", part.further > 1)
+            columns.append(self._put(m, joined, f"put{further}"))
         return Cat(*columns)[:self.width]
 
     def _joined(self, m, values, index, name, flat):

@@ -333,7 +333,7 @@ class Window(wiring.Component):
         return loops, self._address_of(m, slot, "line"), word
 
     def _outside(self, m, loops):
-        """Which positions' taps lie outside the image."""
+        """Whether the taps lie above or below the image, and which positions' beside it."""
         (_, left), (_, step) = self.layer.pads[:2], self.layer.stride
         tap, position = loops["tap_x"][0], loops["position"][0]
         count, width = self.layer.output.width // self.pixels, self.layer.kernel[1]
@@ -344,7 +344,7 @@ class Window(wiring.Component):
                        for x in range(count) for t in range(1 << len(tap))]
             beside.append(table(m, Cat(tap, position), [int(not 0 <= c < self.layer.input.width) for c in columns],
                                 f"beside{p}"))
-        return Cat(above | bit | Const(0, 1) for bit in beside)  # never is no bit
+        return above, Cat(bit | Const(0, 1) for bit in beside)  # never is no bit
 
     def _fetch(self, m, memories, advance, control, place, freed):
         """Add up addresses, read, arrange: four steps, all of which wait while the output does."""
@@ -358,14 +358,16 @@ class Window(wiring.Component):
             return register
 
         valid, freeing = (stage(value, name) for value, name in zip(control, ("valid1", "freeing1"), strict=True))
-        tap, padded, base = stage(loops["tap_x"][0], "tap1"), stage(self._outside(m, loops), "padded1"), stage(
+        above, beside = (stage(value, name) for value, name in zip(
+            self._outside(m, loops), ("above1", "beside1"), strict=True))
+        tap, base = stage(loops["tap_x"][0], "tap1"), stage(
             (word + line)[:max(1, (self.depth - 1).bit_length())], "base")
         for k, memory in enumerate(memories):
             shifts = [self._word_of(k * joined, t) * self.groups for t in range(width)]
             address = (base + table(m, tap, shifts, f"offset{k}"))[:len(memory.read.addr)]
             m.d.comb += [memory.read.addr.eq(stage(address, f"address{k}")), memory.read.en.eq(advance)]
         valid, freeing, tap, padded = (stage(value, f"{name}2") for value, name in (
-            (valid, "valid"), (freeing, "freeing"), (tap, "tap"), (padded, "padded")))
+            (valid, "valid"), (freeing, "freeing"), (tap, "tap"), (beside | above.replicate(self.pixels), "padded")))
         m.d.comb += freed[0].eq(freed[1].any())
         m.d.sync += freed[1].eq(Mux(advance, freeing, 0))  # what is read in this clock
         valid, tap, padded = (stage(value, f"{name}3") for value, name in (

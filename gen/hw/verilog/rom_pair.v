@@ -1,5 +1,6 @@
 // Synchronous read-only memory with two read ports, both of each block RAM; its contents are in a hex file.
-// Data come a clock after the address; a clock later where REGISTERED, from the output registers that a block has.
+// Data come a clock after the address; those of the first port a clock later where REGISTERED, from the output register
+// that a block has: what the other port reads is not complete without logic.
 module rom_pair #(
   parameter WIDTH = 1,
   parameter DEPTH = 2,
@@ -22,16 +23,12 @@ module rom_pair #(
 
   generate
     if (REGISTERED) begin : registered
-      reg [WIDTH-1:0] register, other_register;
-      always @(posedge clk) if (en) begin
-        register <= word;
-        other_register <= other_word;
-      end
+      reg [WIDTH-1:0] register;
+      always @(posedge clk) if (en) register <= word;
       assign data = register;
-      assign other_data = other_register;
     end else begin : direct
       assign data = word;
-      assign other_data = other_word;
     end
   endgenerate
+  assign other_data = other_word;
 endmodule
