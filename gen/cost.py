@@ -25,7 +25,7 @@ from .hw.pool import REGISTERS
 from .hw.rescale import Rescale as RescaleUnit
 from .hw.threshold import Threshold as ThresholdUnit
 from .hw.threshold import in_totals
-from .memory_cost import blocks, distinct_columns, form_cost, in_blocks, mux, named, ram, rom
+from .memory_cost import DEEPEST_AT_ONCE, blocks, distinct_columns, form_cost, in_blocks, mux, named, ram, rom
 from .network import Add, Concat, Conv, Lookup, Pool, Rescale, Threshold, TopK
 from .resources import Resources
 
@@ -260,7 +260,7 @@ def _accumulators(stage, folding, lane):
         bits = totals.bits
         rows = [*_rows(lane.plan), 0]
         sums = Resources(lut=bits + min(rows[:2]), ff=bits + min(bits, len(lane.row0))) * count
-    starts = rom(folding.pe * bits, folds) if folds > 1 else Resources()
+    starts = rom(folding.pe * bits, folds, registered=folds > DEEPEST_AT_ONCE) if folds > 1 else Resources()
     return sums + starts, 1
 
 

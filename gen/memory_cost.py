@@ -8,7 +8,7 @@ import numpy as np
 
 from .resources import Resources
 
-__all__ = ["blocks", "distinct_columns", "named", "in_blocks", "mux", "ram", "rom"]
+__all__ = ["DEEPEST_AT_ONCE", "blocks", "distinct_columns", "named", "in_blocks", "mux", "ram", "rom"]
 
 # (width, depth, RAMB36) of the shapes that a block memory has
 SHAPES = tuple((width, depth, size) for size, shapes in (
@@ -16,7 +16,8 @@ SHAPES = tuple((width, depth, size) for size, shapes in (
     (0.5, ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)))) for width, depth in shapes)
 DEEPEST = max(depth for _, depth, _ in SHAPES)
 MULTIPLEXER = 1 / 514  # what Yosys counts for an input of one bit, in RAMB36
-DEEPEST_IN_LUTS = 256  # words of four LUTs, which multiplexers of a slice join: beyond, logic would be deep
+DEEPEST_IN_LUTS = 256  # words of four LUTs, which multiplexers of a slice join
+DEEPEST_AT_ONCE = 128  # beyond, of what has two clocks the second is for joining
 LUTS_PER_BLOCK = 300  # what a RAMB36 is worth: a ZCU102 has 274,080 and 912
 BLOCK = 36 * 1024  # bits of a RAMB36
 ROWS = 14  # LUTs for the second ports' addresses, where arrays read different columns' pieces
@@ -192,6 +193,9 @@ def form_cost(form, width, distinct=None, registered=False):
     for part in form:
         kept, bits = _part(part, width, distinct)
         registers = (part.style == "distributed") + (registered and len(form) == 1)
+        if registers > 1 and part.depth > DEEPEST_AT_ONCE:
+            parts = ceil(part.depth / 64)
+            cost += Resources(lut=bits * (parts + 1 - (1 << _bits(parts))), ff=bits * (parts - 1))
         cost += kept + Resources(ff=bits * registers + _bits(part.arrays))
     return cost
 
@@ -212,9 +216,9 @@ def named(name, width, depth):
     return {label(form): form for form, *_ in forms(width, depth)}[name] if name else choose(width, depth)
 
 
-def rom(width, depth, distinct=None):
-    """Memory with fixed contents and a registered output, of the form that :func:`choose` finds."""
-    return form_cost(choose(width, max(2, depth)), width, distinct)  # one word is kept twice
+def rom(width, depth, distinct=None, registered=False):
+    """Memory with fixed contents, of the form that :func:`choose` finds; other parameters as for :func:`form_cost`."""
+    return form_cost(choose(width, max(2, depth)), width, distinct, registered)  # one word is kept twice
 
 
 def ram(width, depth, registered=True):

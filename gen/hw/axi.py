@@ -106,11 +106,11 @@ class AxiLiteTarget(wiring.Component):
     axi : In(AxiLite(address_width))
         Where the accesses come from.
     read, write : Out(1)
-        High in the cycle of an access.
+        High in the first cycle of an access.
     read_address, write_address : Out(address_width - 2)
         Of a 32-bit word.
     read_data : In(32)
-        Contents of the word at ``read_address``.
+        Contents of the word at ``read_address`` in the cycle before.
     write_data : Out(32)
         What to write.
     write_mask : Out(32)
@@ -140,14 +140,15 @@ class AxiLiteTarget(wiring.Component):
 
         axi = self.axi
 
-        m.d.comb += axi.arready.eq(~self.read & ~axi.rvalid)
-        with m.If(axi.arvalid & axi.arready):
-            m.d.sync += [self.read.eq(1), self.read_address.eq(axi.araddr[2:])]
-        with m.If(self.read):
+        found = Signal()
+        m.d.comb += axi.arready.eq(~self.read & ~found & ~axi.rvalid)
+        m.d.sync += [self.read.eq(axi.arvalid & axi.arready), found.eq(self.read)]
+        with m.If(axi.arready):
+            m.d.sync += self.read_address.eq(axi.araddr[2:])
+        with m.If(found):
             m.d.sync += [
-                self.read.eq(0),
                 axi.rvalid.eq(1),
-                axi.rdata.eq(self.read_data),
+                axi.rdata.eq(Mux(self.read_error, 0, self.read_data)),
                 axi.rresp.eq(Mux(self.read_error, Response.SLVERR, Response.OKAY)),
             ]
         with m.Elif(axi.rready):

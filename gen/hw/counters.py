@@ -47,7 +47,7 @@ def ring(m, step, count, name, restart=None):
 
 
 def occupancy(m, put, take, depth, name):
-    """Whether a queue of ``depth`` words holds ``some``, and whether it is ``full``: registers; whether it will be full.
+    """Whether a queue of ``depth`` words holds ``some``, and whether it is ``full``: registers; whether it may be full next.
 
     What counts and compares does not depend on ``take``, which may come late: it only enables. Only what is there is
     taken; what is put has room.
@@ -57,7 +57,7 @@ def occupancy(m, put, take, depth, name):
     m.d.comb += fills.eq(put & (held == depth - 1))
     with m.If(put != take):
         m.d.sync += [held.eq(held + Mux(put, 1, -1)), some.eq(put | (held != 1)), full.eq(fills)]
-    return some, full, ~take & (full | fills)
+    return some, full, full | fills
 
 
 def table(m, index, values, name):

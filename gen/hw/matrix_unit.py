@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..bits import pack
 from ..folding import whole_rows
-from ..memory_cost import named
+from ..memory_cost import DEEPEST_AT_ONCE, named
 from .accumulator import DspAccumulator, LutAccumulator, TotalAccumulator, Totals
 from .copies import copied
 from .counters import nest, occupancy
@@ -240,8 +240,9 @@ class MatrixUnit(wiring.Component):
         width = self.pe * self._start_bits
         if self.folds == 1:
             return Const(self.starts()[0], width)
-        m.submodules.starts = starts = Rom(self.starts(), width, f"{self.file}_starts", "starts")
-        m.d.comb += [starts.read.addr.eq(delayed("fold", clocks - 1)), starts.read.en.eq(1)]
+        deep = self.folds > DEEPEST_AT_ONCE
+        m.submodules.starts = starts = Rom(self.starts(), width, f"{self.file}_starts", "starts", registered=deep)
+        m.d.comb += [starts.read.addr.eq(delayed("fold", clocks - 1 - deep)), starts.read.en.eq(1)]
         return starts.read.data
 
     def _accumulate(self, m, platform, rows, starts, control):
@@ -272,7 +273,7 @@ class MatrixUnit(wiring.Component):
         return results
 
     def _queue(self, m, reserve, fills, push, results):
-        """Take ``results`` at ``push``; give them out. ``fills``: no room for those of another window from then on."""
+        """Take ``results`` at ``push``; give them out. ``fills``: there may be no room for those of another window."""
         places = 1 << (self.queue_depth - 1).bit_length()  # as LUT memories have: pointers wrap by themselves
         m.submodules.queue = queue = Queue(len(self.o.payload), places, "queue")
         tail, head, pop = Signal(range(places)), Signal(range(places)), Signal()

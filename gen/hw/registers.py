@@ -92,9 +92,11 @@ def serve(m, bus, registers, contents):
     ones, mask = {}, bus.write_mask & bus.write.replicate(32)
     read = {register.offset >> 2: 0 if register.access == "wo" else contents[register.name] for register in registers}
     width = max(read).bit_length()
-    low, high = bus.read_address[:width], bus.read_address[width:]
-    word = select([Value.cast(read.get(number, 0)) for number in range(1 << width)], low)  # flatter than cases
-    m.d.comb += bus.read_data.eq(Mux(high.any(), 0, word))
+    words, eights = [Value.cast(read.get(number, 0)) for number in range(1 << width)], []
+    for k in range(0, len(words), 8):
+        eights.append(Signal(32, name=f"words{k}", reset_less=True))
+        m.d.sync += eights[-1].eq(select(words[k:k + 8], bus.read_address[:3]))
+    m.d.comb += bus.read_data.eq(select(eights, bus.read_address[3:width]))
     with m.Switch(bus.read_address):
         with m.Case(*read):
             pass

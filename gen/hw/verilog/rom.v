@@ -13,19 +13,34 @@ module rom #(
   output wire [WIDTH-1:0]         data
 );
   // In capitals, which Vivado reads and Yosys does not: it has no LUT memory that is read only.
+  localparam PARTS = (DEPTH + 63) / 64;
   (* ROM_STYLE = STYLE *) reg [WIDTH-1:0] mem [0:DEPTH-1];
   initial $readmemh(INIT_FILE, mem);
 
-  reg [WIDTH-1:0] word;
-  always @(posedge clk) if (en) word <= mem[addr];
-
   generate
-    if (REGISTERED) begin : registered
+    if (REGISTERED && STYLE == "distributed" && DEPTH > 128) begin : parts  // of a LUT a bit each, then joined
+      reg [WIDTH*PARTS-1:0] words;
+      reg [$clog2(PARTS)-1:0] part;
       reg [WIDTH-1:0] register;
-      always @(posedge clk) if (en) register <= word;
+      integer k;
+      always @(posedge clk) if (en) begin
+        for (k = 0; k < PARTS; k = k + 1)
+          words[WIDTH*k +: WIDTH] <= k * 64 + addr[5:0] < DEPTH ? mem[k * 64 + addr[5:0]] : mem[addr[5:0]];
+        part <= addr[$clog2(DEPTH)-1:6];
+        register <= words[WIDTH*part +: WIDTH];
+      end
       assign data = register;
-    end else begin : direct
-      assign data = word;
+    end else begin : whole
+      reg [WIDTH-1:0] word;
+      always @(posedge clk) if (en) word <= mem[addr];
+
+      if (REGISTERED) begin : registered
+        reg [WIDTH-1:0] register;
+        always @(posedge clk) if (en) register <= word;
+        assign data = register;
+      end else begin : direct
+        assign data = word;
+      end
     end
   endgenerate
 endmodule
