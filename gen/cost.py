@@ -38,15 +38,15 @@ FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
 
 # LUTs, and flip-flops, for each of the sizes that the unit of that name gives to ``_control``.
 CONTROL = {
-    "window": ((18.75, 2.69, 6.07, 3.21, -0.95, 0.99, 0.04, 0.85, 0.16),
-               (24.97, 3.22, 5.34, 3.66, -1.81, 0.54, -0.77, -0.6, -0.44)),
-    "rows": ((4.17, 1.53, 12.5), (3.21, 1.46, 9.64)),
-    "matrix": ((-37.72, 3.11), (-4.62, 1.11)),
-    "reorder": ((12.2, 1.17), (9.13, 1.13)),
-    "threshold": ((3.92, 0.68), (7.58, -0.17)),
+    "window": ((11.64, 2.89, 5.0, 2.76, -1.02, 0.99, 0.48, 2.61, 1.01),
+               (5.74, 3.12, 12.05, 0.88, -1.61, 0.93, 1.29, -3.47, 2.14)),
+    "rows": ((1.15, 3.14, 3.45), (2.43, 2.04, 7.28)),
+    "matrix": ((-4.7, 1.74), (-6.7, 1.37)),
+    "reorder": ((11.8, 1.07), (8.97, 1.14)),
+    "threshold": ((9.33, 0.62), (1.86, -0.06)),
     "offset": ((-2.54, 1.31), (1.62, 0.08)),
-    "pool": ((7.41, 0.62), (-8.33, 2.0)),
-    "reduce": ((9.0, 1.0), (6.24, 0.0)),
+    "pool": ((-8.73, 2.5), (-16.63, 2.91)),
+    "reduce": ((8.16, 1.0), (6.57, -0.01)),
     "lookup": ((0.0,), (1.0,)),
     "topk": ((4.0, 0.7, 2.1), (1.0, 0.0, 0.0)),
 }
@@ -113,7 +113,6 @@ def _lane(layer, simd, taps=1, outside=0, wired=False):
             luts = 0 if dsp or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
             decoder = w * isinstance(lane.weights, Powers)
             cost = Resources(lut=luts + decoder, ff=bits, dsp=dsp) * lane.simd + _tree(lane.simd, bits)
-            cost += Resources(lut=-(lane.simd // 2)) * (bits <= 3)  # the narrowest adders need no carries
     return cost, lane
 
 
@@ -276,7 +275,7 @@ def _matrix(stage, folding):
     depth = queue_depth(beats, matrix_latency(stage, folding))
     rows = whole_rows(layer, folding)
     operands = (layer.input.width if rows else pixels * taps) * simd * layer.input.values.bits
-    weights = Resources(lut=operands) if wired else _weights(folding.memory, *weight_memory(layer, folding))
+    weights = Resources() if wired else _weights(folding.memory, *weight_memory(layer, folding))
     delayed = 3 + _flagged(layer) * (1 if rows else pixels)  # folds are delayed in shift registers of LUTs
     copies = operands * (1 + ceil(pe / FAN_OUT)) + 2 * ceil(pe * pixels / (FAN_OUT << folding.dsp))
     counters = (beats, folds, folds * beats, depth, depth, depth, depth)

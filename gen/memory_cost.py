@@ -37,8 +37,9 @@ def in_blocks(width, depth):
 
 
 def mux(inputs):
-    """LUTs a bit of a multiplexer: one takes in four inputs, and each further one three more."""
-    return ceil((inputs - 1) / 3)
+    """LUTs a bit of a multiplexer: each takes in four inputs, others join two of these; one or two more go with them."""
+    fours = ceil(inputs / 4)
+    return 2 * fours - 1 - (inputs == 1 or (inputs > 4 and inputs % 4 in (1, 2)))
 
 
 @cache

@@ -47,7 +47,7 @@ def ring(m, step, count, name, restart=None):
 
 
 def occupancy(m, put, take, depth, name):
-    """Whether a queue of ``depth`` words holds ``some``, and whether it is ``full``: registers; whether it may be full next.
+    """Whether a queue of ``depth`` words holds ``some``, and whether it is ``full``: registers; whether it may be next.
 
     What counts and compares does not depend on ``take``, which may come late: it only enables. Only what is there is
     taken; what is put has room.
