@@ -116,17 +116,13 @@ def test_a_whole_network(tmp_path):
     assert not deep([("network", Core(network, integers.random_foldings(network, 3)))], tmp_path)
 
 
-def test_loops_that_are_compared_are_found(tmp_path, monkeypatch):
-    """A planted error: that a loop ends is found out when it does, counter by counter."""
-    def compared(m, step, **loops):
-        found, within = {}, Const(1, 1)
-        for name, count in loops.items():
-            counter, last = Signal(range(count), name=name), Signal(name=f"{name}_last")
-            m.d.comb += last.eq(within & (counter >= count - 1))
-            with m.If(step & within):
-                m.d.sync += counter.eq(Mux(last, 0, counter + 1))
-            found[name], within = (counter, last), last
-        return found
+def test_a_comparison_behind_a_sum_is_found(tmp_path, monkeypatch):
+    """A planted error: a queue compares what it will hold, not what it holds."""
+    def compared(m, put, take, depth, name):
+        held, some, full, following = Signal(range(depth + 1)), Signal(), Signal(), Signal(range(depth + 1))
+        m.d.comb += following.eq(held + put - take)
+        m.d.sync += [held.eq(following), some.eq(following != 0), full.eq(following == depth)]
+        return some, full, following == depth
 
-    monkeypatch.setattr("gen.hw.window.nest", compared)
-    assert deep([("window", dict(windows())["window"])], tmp_path)
+    monkeypatch.setattr("gen.hw.fifo.occupancy", compared)
+    assert deep([("fifo", dict(joints())["fifo"])], tmp_path)
