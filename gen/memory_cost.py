@@ -37,7 +37,7 @@ def in_blocks(width, depth):
 
 
 def mux(inputs):
-    """LUTs a bit of a multiplexer: each takes in four inputs, others join two of these; one or two more go with them."""
+    """LUTs a bit of a multiplexer: each takes in four inputs, others join two of these, or what is left over."""
     fours = ceil(inputs / 4)
     return 2 * fours - 1 - (inputs == 1 or (inputs > 4 and inputs % 4 in (1, 2)))
 
