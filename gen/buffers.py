@@ -123,6 +123,7 @@ class _Node:
     inputs: list = field(default_factory=list)
     outputs: list = field(default_factory=list)
     kept: int = 1  # output pixels that wait while others are computed
+    held: float = 0  # share of a pixel's work that waits until there is room for the pixel
     queued: bool = False  # whether branches meet here
     keeps: bool = False  # whether it has a queue itself
     given: list = field(default_factory=list)  # when each output pixel left
@@ -132,7 +133,7 @@ class _Node:
     def key(self):
         """What its pace depends on."""
         edges = ((e.storing, e.latency, tuple(e.needs), tuple(e.frees), e.capacity) for e in self.inputs)
-        return tuple(self.work), self.kept, tuple(edges)
+        return tuple(self.work), self.kept, self.held, tuple(edges)
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,10 @@ def _node(stage, folding, work, counts):
     count, group = layer.output.positions, folding.pixels
     if isinstance(layer, Pool) and layer.block:
         return _Node(layer.name, [0] * count)
+    most, channels = (3, folding.pe) if isinstance(layer, Conv) else (1, folding.simd)  # results that wait
+    folds = layer.output.channels // channels
     return _Node(layer.name, ([work / count * group] + [0] * (group - 1)) * (count // group),
-                 kept=group * max(1, 3 // (layer.output.channels // folding.pe)), keeps=isinstance(layer, Conv))
+                 kept=group * max(1, most // folds), held=max(0, 1 - most / folds), keeps=isinstance(layer, Conv))
 
 
 def _edges(layer, node, ways):
@@ -288,8 +291,10 @@ def _advance(node, period):
             leaving = done + 1  # when the queue knows
         else:
             done = max(ready, node.free, given[k - node.kept] if k >= node.kept else 0) + node.work[y]
+            if node.held:
+                done = max(done, room + node.held * node.work[y])
             left = max(done, room + gap, given[-1] + gap if given else 0)
-            leaving = done + _WINDOW
+            leaving = done + _WINDOW * (node.work[0] > 0)  # pools without a window take pixels at once
         node.free = done
         given.append(left)
         for edge in node.inputs:
@@ -316,14 +321,17 @@ def _enlarge(nodes, target):
 
 
 def _measure(nodes, edges, period):
-    """Let ``edges`` hold as much as they come to hold if frames start ``period`` apart and they are never full."""
+    """Let ``edges`` hold as much as they come to hold if frames start ``period`` apart and they are never full.
+
+    One row or pixel more, as results may need room before they are complete.
+    """
     fewest = [0 if edge.capacity == inf else edge.capacity for edge in edges]
     for edge in edges:
         edge.capacity = inf
     _run(nodes, period)
     for edge, least in zip(edges, fewest, strict=True):
         unit = edge.row or 1
-        edge.capacity = max(least, ceil(edge.occupied() / unit) * unit)
+        edge.capacity = max(least, (ceil(edge.occupied() / unit) + 1) * unit)
 
 
 def _shrink(nodes, edge, unit, fewest, bound):
