@@ -15,17 +15,18 @@ from gen.stages import stages
 from . import integers, samples, streams
 
 
-def network():
+def network(size=12, width=4):
     """Two convolutions without padding: the first gives its rows faster than the second takes them, then pauses."""
     rng = np.random.default_rng(5)
-    layers = [Lookup("quantise", Tensor(12, 12, 1, BYTE), table=(np.arange(256) - 128)[None], values=Values(-128, 127))]
-    for name, channels in (("conv1", 1), ("conv2", 4)):
-        weights = (rng.integers(0, 2, (4, channels, 3, 3)) * 2 - 1).astype(np.int8)
+    image = Tensor(size, size, 1, BYTE)
+    layers = [Lookup("quantise", image, table=(np.arange(256) - 128)[None], values=Values(-128, 127))]
+    for name, channels in (("conv1", 1), ("conv2", width)):
+        weights = (rng.integers(0, 2, (width, channels, 3, 3)) * 2 - 1).astype(np.int8)
         layers.append(Conv(name, layers[-1].output, weights=weights))
-        layers.append(Threshold(f"{name}_sign", layers[-1].output, thresholds=np.zeros((4, 1), np.int64),
-                                flip=np.zeros(4, bool), values=BIPOLAR))
+        layers.append(Threshold(f"{name}_sign", layers[-1].output, thresholds=np.zeros((width, 1), np.int64),
+                                flip=np.zeros(width, bool), values=BIPOLAR))
     layers.append(Flatten("flatten", layers[-1].output))
-    layers.append(Conv("dense", layers[-1].output, weights=np.ones((2, 256, 1, 1), np.int8)))
+    layers.append(Conv("dense", layers[-1].output, weights=np.ones((2, layers[-1].output.channels, 1, 1), np.int8)))
     return Network("bursts", tuple(layers), np.ones(2), np.zeros(2))
 
 
@@ -200,3 +201,23 @@ def test_pace_of_whole_rows_without_pads(monkeypatch):
     check(net, foldings)
     assert slowest(net, foldings) == 8 * 2 * 4 * 3
     assert pace(net, foldings, 12, monkeypatch) == pytest.approx(192, rel=0.01)
+
+
+def test_pace_where_results_of_many_folds_wait_for_room(monkeypatch):
+    """The second convolution needs all that the first gives, which cannot go on before a row is free."""
+    net = network(5, 8)
+    foldings = {"quantise": Folding(), "conv1": Folding(1, 1, 3), "conv2": Folding(1, 4), "dense": Folding(1, 4)}
+    assert slowest(net, foldings) == work(net.layers[1], foldings["conv1"]) == 216
+    assert buffers.sizes(net, foldings).rows["conv2"] > buffers.least_rows(net.layers[3])
+    assert pace(net, foldings, 20, monkeypatch) == pytest.approx(216, rel=0.01)
+
+
+def test_pace_of_a_pool_that_gives_in_bursts(monkeypatch):
+    """What it gives in half of the rows takes longer than these take to come: that is reckoned with, if roughly."""
+    net = samples.chain("bursts", 16, 4, 16, "pool", 4, ("dense", 4))
+    foldings = {"input": Folding(simd=3), "conv1": Folding(4, 3, 16, 3), "conv2": Folding(16, 4, 2),
+                "pool3": Folding(simd=16), "conv4": Folding(4, 1, 8, 3), "dense5": Folding(4, 4)}
+    check(net, foldings)
+    beats = 8 * 8 * 16
+    assert slowest(net, foldings) == 2 * beats
+    assert 1.2 * beats < pace(net, foldings, 4, monkeypatch) <= 2 * beats
