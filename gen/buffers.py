@@ -6,6 +6,7 @@ that loses rows (no padding) or pools gives them in bursts, which the next layer
 meet, the shorter one has its pixels ready long before the longer one; what it cannot hold stops the pixels for both.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from math import ceil, inf
@@ -100,6 +101,7 @@ class _Edge:
     fewest: int = 1  # with which it can work
     spare: int = 1  # that need no queue: in the unit that they come from, or in the next
     early: int = 0  # pixels that count as gone before the node has put out anything
+    pool: object = None  # node of a pool without a window to which they go
     stored: list = field(default_factory=list)
     freed: list = field(default_factory=list)
 
@@ -224,7 +226,7 @@ def _edges(layer, node, ways):
     for way in ways:
         count = len(way.node.work)
         if isinstance(layer, Pool) and layer.block:
-            yield _block_edge(layer, way, count)
+            yield _block_edge(layer, way, count, node)
         elif isinstance(layer, Conv | Pool):
             row = count // layer.input.height
             needs, releases = schedule(layer)
@@ -240,7 +242,7 @@ def _edges(layer, node, ways):
                         [(k + 1) * count // tokens for k in range(tokens)], way.storing, way.latency, capacity)
 
 
-def _block_edge(layer, way, count):
+def _block_edge(layer, way, count, node):
     """Pixels on their way to a pool without a window, which takes them in as they come, until a block is whole.
 
     Before the last row of blocks it keeps what they come to, and no pixel waits; in that row none after the next
@@ -253,7 +255,7 @@ def _block_edge(layer, way, count):
     last[-1] = count  # what is left over at the end goes with the last block
     block = ceil(width * share)
     gone = [end - block for end in [*last[1:], count + last[0]]]
-    return _Edge(count, last, gone, way.storing, way.latency, 2 * block, early=last[0] - block)
+    return _Edge(count, last, gone, way.storing, way.latency, 2 * block, early=last[0] - block, pool=node)
 
 
 def _run(nodes, period=0):
@@ -278,8 +280,8 @@ def _advance(node, period):
             if wanted > len(edge.stored):
                 return len(given) > before
             ready = max(ready, edge.stored[wanted - 1] + _QUEUE * node.queued) if wanted else ready
-        for edge in node.outputs:
-            earlier = k - edge.capacity
+        for edge, number in _places(node, k):
+            earlier = number - edge.capacity
             if earlier >= len(edge.freed):
                 return len(given) > before
             if earlier >= 0:
@@ -291,7 +293,7 @@ def _advance(node, period):
             leaving = done + 1  # when the queue knows
         else:
             done = max(ready, node.free, given[k - node.kept] if k >= node.kept else 0) + node.work[y]
-            if node.held:
+            if node.held and node.work[y]:
                 done = max(done, room + node.held * node.work[y])
             left = max(done, room + gap, given[-1] + gap if given else 0)
             leaving = done + _WINDOW * (node.work[0] > 0)  # pools without a window take pixels at once
@@ -302,6 +304,20 @@ def _advance(node, period):
         for edge in node.outputs:
             edge.stored.append(left + edge.latency)
     return len(given) > before
+
+
+def _places(node, number):
+    """Edges that must have room for an output pixel of ``node``, and which pixel it is there.
+
+    Of a result of many folds a pool keeps but one fold's: it passes on the others while they come.
+    """
+    for edge in node.outputs:
+        yield edge, number
+        if edge.pool and node.held:
+            frame, pixel = divmod(number, edge.count)
+            block = bisect_right(edge.needs, pixel)
+            if pixel >= edge.needs[block] - edge.capacity // 2:
+                yield from ((out, frame * len(edge.needs) + block) for out in edge.pool.outputs)
 
 
 def _pace(nodes):

@@ -9,18 +9,23 @@ from gen.bits import BIPOLAR, BYTE, Values, pack
 from gen.folding import Folding, check, limits, work
 from gen.folding import streams as flow
 from gen.hw.core import Core
-from gen.network import Add, Concat, Conv, Flatten, Lookup, Network, Tensor, Threshold
+from gen.network import Add, Concat, Conv, Flatten, Lookup, Network, Pool, Tensor, Threshold
 from gen.stages import stages
 
 from . import integers, samples, streams
 
 
-def network(size=12, width=4):
-    """Two convolutions without padding: the first gives its rows faster than the second takes them, then pauses."""
+def network(size=12, width=4, pooled=False):
+    """Two convolutions without padding: the first gives its rows faster than the second takes them, then pauses.
+
+    With a pool between them, if so wanted.
+    """
     rng = np.random.default_rng(5)
     image = Tensor(size, size, 1, BYTE)
     layers = [Lookup("quantise", image, table=(np.arange(256) - 128)[None], values=Values(-128, 127))]
     for name, channels in (("conv1", 1), ("conv2", width)):
+        if pooled and name == "conv2":
+            layers.append(Pool("pool", layers[-1].output, (2, 2), kernel=(2, 2)))
         weights = (rng.integers(0, 2, (width, channels, 3, 3)) * 2 - 1).astype(np.int8)
         layers.append(Conv(name, layers[-1].output, weights=weights))
         layers.append(Threshold(f"{name}_sign", layers[-1].output, thresholds=np.zeros((width, 1), np.int64),
@@ -210,6 +215,17 @@ def test_pace_where_results_of_many_folds_wait_for_room(monkeypatch):
     assert slowest(net, foldings) == work(net.layers[1], foldings["conv1"]) == 216
     assert buffers.sizes(net, foldings).rows["conv2"] > buffers.least_rows(net.layers[3])
     assert pace(net, foldings, 20, monkeypatch) == pytest.approx(216, rel=0.01)
+
+
+def test_pace_of_a_pool_that_keeps_one_fold_of_many(monkeypatch):
+    """It passes on results while they come, so that the first convolution waits until the second has a row free."""
+    net = network(12, 8, pooled=True)
+    foldings = {"quantise": Folding(), "conv1": Folding(1, 1, 10, 3), "pool": Folding(pixels=5),
+                "conv2": Folding(1, 2, 3, 3), "dense": Folding(1, 1)}
+    check(net, foldings)
+    assert slowest(net, foldings) == 3 * 8 * 4 * 3
+    assert buffers.sizes(net, foldings).rows["conv2"] == 6
+    assert pace(net, foldings, 16, monkeypatch) == pytest.approx(288, rel=0.01)
 
 
 def test_pace_of_a_pool_that_gives_in_bursts(monkeypatch):
