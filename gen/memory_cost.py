@@ -37,9 +37,9 @@ def in_blocks(width, depth):
 
 
 def mux(inputs):
-    """LUTs a bit of a multiplexer: each takes in four inputs, others join two of these, or what is left over."""
+    """LUTs a bit of a multiplexer: each takes in four inputs, others join these, or what is left over."""
     fours = ceil(inputs / 4)
-    return 2 * fours - 1 - (inputs == 1 or (inputs > 4 and inputs % 4 in (1, 2)))
+    return fours + ceil(2 * (fours - 1) / 3) - (inputs == 1 or (inputs > 4 and inputs % 4 in (1, 2)))
 
 
 @cache
