@@ -12,8 +12,8 @@ module rom #(
   input  wire [$clog2(DEPTH)-1:0] addr,
   output wire [WIDTH-1:0]         data
 );
-  // In capitals, which Vivado reads and Yosys does not: it has no LUT memory that is read only.
   localparam PARTS = (DEPTH + 63) / 64;
+  // In capitals, which Vivado reads and Yosys does not: it has no LUT memory that is read only.
   (* ROM_STYLE = STYLE *) reg [WIDTH-1:0] mem [0:DEPTH-1];
   initial $readmemh(INIT_FILE, mem);
 
