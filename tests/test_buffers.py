@@ -219,13 +219,15 @@ def test_pace_where_results_of_many_folds_wait_for_room(monkeypatch):
 
 def test_pace_of_a_pool_that_keeps_one_fold_of_many(monkeypatch):
     """It passes on results while they come, so that the first convolution waits until the second has a row free."""
-    net = network(12, 8, pooled=True)
-    foldings = {"quantise": Folding(), "conv1": Folding(1, 1, 10, 3), "pool": Folding(pixels=5),
-                "conv2": Folding(1, 2, 3, 3), "dense": Folding(1, 1)}
+    net = network(12, 16, pooled=True)
+    foldings = {"quantise": Folding(), "conv1": Folding(2, 1, 10), "pool": Folding(pixels=5),
+                "conv2": Folding(4, 1, 3, 3), "dense": Folding(1, 8)}
     check(net, foldings)
-    assert slowest(net, foldings) == 3 * 8 * 4 * 3
-    assert buffers.sizes(net, foldings).rows["conv2"] == 6
-    assert pace(net, foldings, 16, monkeypatch) == pytest.approx(288, rel=0.01)
+    assert slowest(net, foldings) == work(net.layers[1], foldings["conv1"]) == 720
+    rows = buffers.sizes(net, foldings).rows
+    assert rows["conv2"] == 5
+    assert pace(net, foldings, 12, monkeypatch) == pytest.approx(720, rel=0.01)
+    assert pace(net, foldings, 12, monkeypatch, buffers.Sizes(rows | {"conv2": 4}, {})) > 1.05 * 720
 
 
 def test_pace_of_a_pool_that_gives_in_bursts(monkeypatch):
