@@ -16,6 +16,7 @@ from rich.table import Table
 
 from . import cost
 from .bits import BIPOLAR, Values
+from .cost import control
 from .folding import Folding, divisors, takes, taps, whole_rows
 from .hw.core import stage_units
 from .hw.reorder import Reorder
@@ -158,15 +159,15 @@ def parts(one):
 
 
 def _features(samples):
-    """What each coefficient of :data:`cost.CONTROL` counts in each unit, by kind: linear, so set one at a time."""
-    original, rows = cost.CONTROL, defaultdict(list)
+    """What each coefficient of :data:`control.CONTROL` counts in each unit, by kind: linear, so set one at a time."""
+    original, rows = control.CONTROL, defaultdict(list)
     for kind, (luts, _) in original.items():
         for number in [None, *range(len(luts))]:
             unit = np.eye(len(luts))[number] if number is not None else np.zeros(len(luts))
-            cost.CONTROL = original | {kind: (unit, unit)}
+            control.CONTROL = original | {kind: (unit, unit)}
             rows[kind].append([price for one in samples for name, price in one.costs.items()
                                if one.control(name) == kind])
-    cost.CONTROL = original
+    control.CONTROL = original
     return rows
 
 

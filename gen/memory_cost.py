@@ -5,6 +5,7 @@ from functools import cache
 from math import ceil, expm1, log1p
 
 import numpy as np
+from amaranth.utils import ceil_log2
 
 from .resources import Resources
 
@@ -24,11 +25,6 @@ ROWS = 14  # LUTs for the second ports' addresses, where arrays read different c
 SHARED = 1024  # fewest rows of a block that reads words of full width through each of two ports
 # (arrays, further columns) of shared parts
 ARRANGEMENTS = ((2, 1), (3, 1), (4, 1), (4, 3), (8, 1))
-
-
-def _bits(states):
-    """Bits of a counter."""
-    return (states - 1).bit_length()
 
 
 def in_blocks(width, depth):
@@ -100,12 +96,12 @@ class Part:
     def piece(self):
         """Rows of a piece of a column."""
         rows = ceil(self.depth / self.arrays)
-        return rows if self.interleaved else 1 << _bits(rows)
+        return rows if self.interleaved else 1 << ceil_log2(rows)
 
     @property
     def rows(self):
         """Rows of an array, a power of two."""
-        return max(SHARED, 1 << _bits(self.depth + self.further * self.piece))
+        return max(SHARED, 1 << ceil_log2(self.depth + self.further * self.piece))
 
     def column(self, width):
         """Bits of a column."""
@@ -158,7 +154,7 @@ def _luts(width, depth, distinct=None):
     if distinct is None:
         functions = 2.0 ** min(depth, 64)
         distinct = -functions * expm1(width * log1p(-1 / functions)) if depth > 1 else 0
-    parts = 1 << _bits(ceil(depth / 64))  # joined by the multiplexers of a slice, three like four
+    parts = 1 << ceil_log2(ceil(depth / 64))  # joined by the multiplexers of a slice, three like four
     return Resources(lut=distinct * parts * (depth > 2), ff=distinct)
 
 
@@ -178,7 +174,7 @@ def forms(width, depth):
     shared = [Part(depth, "shared", *columns) for columns in ARRANGEMENTS]
     found += [(part,) for part in shared
               if width > (part.arrays + part.further - 1) * part.column(width) and part.rows <= DEEPEST]
-    half = 1 << _bits(depth) - 1
+    half = 1 << ceil_log2(depth) - 1
     if half >= 512:
         found += [(Part(half, "block"), Part(depth - half, style)) for style in styles(depth - half)]
     priced = [(form, form_cost(form, width)) for form in found]
@@ -196,8 +192,8 @@ def form_cost(form, width, distinct=None, registered=False):
         registers = (part.style == "distributed") + (registered and len(form) == 1)
         if registers > 1 and part.depth > DEEPEST_AT_ONCE:
             parts = ceil(part.depth / 64)
-            cost += Resources(lut=bits * (parts + 1 - (1 << _bits(parts))), ff=bits * (parts - 1))
-        cost += kept + Resources(ff=bits * registers + _bits(part.arrays))
+            cost += Resources(lut=bits * (parts + 1 - (1 << ceil_log2(parts))), ff=bits * (parts - 1))
+        cost += kept + Resources(ff=bits * registers + ceil_log2(part.arrays))
     return cost
 
 

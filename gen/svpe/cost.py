@@ -2,8 +2,9 @@
 
 from math import lcm, log2
 
-from ..cost import converters, ram
+from ..cost import converters
 from ..hw.svpe.controls import Controls
+from ..memory_cost import ram
 from ..resources import Resources
 from .shape import WORD
 
