@@ -52,7 +52,7 @@ def _weights(form, width, words):
 
 def queue_depth(beats, latency):
     """Words in the queue of a matrix unit."""
-    return (latency + 1) // beats + 3
+    return latency // beats + 3
 
 
 def _accumulator(stage, folding):

@@ -94,7 +94,7 @@ class MatrixUnit(wiring.Component):
     @property
     def queue_depth(self):
         """Results that are on their way, or wait for the next unit."""
-        return (self.latency + 1) // self.beats + 3
+        return self.latency // self.beats + 3
 
     def words(self):
         """Contents of the weight memory: for each fold and beat, ``taps * simd`` weights of ``pe`` filters."""
@@ -277,9 +277,7 @@ class MatrixUnit(wiring.Component):
         places = 1 << (self.queue_depth - 1).bit_length()  # as LUT memories have: pointers wrap by themselves
         m.submodules.queue = queue = Queue(len(self.o.payload), places, "queue")
         tail, head, pop = Signal(range(places)), Signal(range(places)), Signal()
-        freed = Signal()  # a clock late: whether the next unit is ready leads no further
-        m.d.sync += freed.eq(pop)
-        _, _, none_left = occupancy(m, reserve, freed, self.queue_depth, "reserved")
+        _, _, none_left = occupancy(m, reserve, pop, self.queue_depth, "reserved")
         stored, _, _ = occupancy(m, push, pop, self.queue_depth, "stored")
         m.d.comb += [queue.write.addr.eq(tail), queue.write.data.eq(Cat(*results)), queue.write.en.eq(push),
                      queue.read.addr.eq(head), pop.eq(stored & (~self.o.valid | self.o.ready)), fills.eq(none_left)]
