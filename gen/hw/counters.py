@@ -50,14 +50,15 @@ def occupancy(m, put, take, depth, name):
     """Whether a queue of ``depth`` words holds ``some``, and whether it is ``full``: registers; whether it may be next.
 
     What counts and compares does not depend on ``take``, which may come late: it only enables. Only what is there is
-    taken; what is put has room.
+    taken; what is put has room, whatever is taken in that clock.
     """
     held, some, full, fills = Signal(range(depth + 1), name=f"{name}_held"), *(
         Signal(name=f"{name}_{what}") for what in ("some", "full", "fills"))
-    m.d.comb += fills.eq(put & (held == depth - 1))
+    m.d.comb += fills.eq(full | (put & (held == depth - 1)))
+    m.d.sync += [some.eq(put | (held > 1) | (some & ~take)), full.eq(fills & ~take)]
     with m.If(put != take):
-        m.d.sync += [held.eq(held + Mux(put, 1, -1)), some.eq(put | (held != 1)), full.eq(fills)]
-    return some, full, full | fills
+        m.d.sync += held.eq(held + Mux(put, 1, -1))
+    return some, full, fills
 
 
 def table(m, index, values, name):
