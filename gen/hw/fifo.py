@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counters import occupancy, wrap_add
+from .counters import nest, occupancy
 from .memory import Ram
 
 __all__ = ["Fifo"]
@@ -25,11 +25,10 @@ class Fifo(wiring.Component):
         m = Module()
 
         m.submodules.words = words = Ram(self.width, self.depth, "words")
-        tail = Signal(range(words.depth))
-        head = Signal(range(words.depth))
         put, fetch, take, advance = (Signal(name=name) for name in ("put", "fetch", "take", "advance"))
         _, full, _ = occupancy(m, put, take, self.depth, "held")
         some, _, _ = occupancy(m, put, fetch, self.depth, "stored")  # and not yet at the output
+        tail, head = (nest(m, step, **{name: words.depth})[name][0] for step, name in ((put, "tail"), (fetch, "head")))
         m.d.comb += [
             self.i.ready.eq(~full),
             put.eq(self.i.valid & self.i.ready),
@@ -39,10 +38,6 @@ class Fifo(wiring.Component):
             words.write.addr.eq(tail), words.write.data.eq(self.i.payload), words.write.en.eq(put),
             words.read.addr.eq(head), words.read.en.eq(fetch), self.o.payload.eq(words.read.data),
         ]
-        with m.If(put):
-            m.d.sync += tail.eq(wrap_add(tail, 1, words.depth))
-        with m.If(fetch):
-            m.d.sync += head.eq(wrap_add(head, 1, words.depth))
         with m.If(advance):
             m.d.sync += self.o.valid.eq(some)
 

@@ -264,16 +264,18 @@ class BlockPool(wiring.Component):
         m = Module()
 
         values, valid, ready = self._columns(m, platform)
-        step, first, last = (Signal(name=name) for name in ("step", "first", "last"))
-        height = self.layer.kernel[0]
-        loops = nest(m, step, group=self.run, part=self.parts, column=self.depth // self.run, row=height)
-        (part, _), (row, _) = loops["part"], loops["row"]
+        step, height, parts = Signal(), self.layer.kernel[0], self.parts
+        first, last = Signal(), Signal(init=height * parts == 1)  # of what a block consists of
+        loops = nest(m, step, group=self.run, part=parts, column=self.depth // self.run, row=height)
+        (_, group_last), (part, _), (_, row_last), (row, _) = loops.values()
         m.d.comb += [
             first.eq((part == 0) & (row == 0)),
-            last.eq((part == self.parts - 1) & (row == height - 1)),
             ready.eq(~last | ~self.o.valid | self.o.ready),
             step.eq(valid & ready),
         ]
+        with m.If(step & group_last):
+            m.d.sync += last.eq(
+                (part == (parts - 2) % parts) & (row == Mux(row_last, (height - 2) % height, height - 1)))
         kept = Shape.cast(self._shape(self.columns * (height * self.parts - 1) or 1))
         word = Signal(len(values) * kept.width)
         before = Signal.like(word, name="before")
