@@ -49,18 +49,19 @@ class Gather(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        step = Signal()
-        _, last = nest(m, step, index=self.parts)["index"]
+        step, waits = Signal(), Signal()  # the last part has to, for what was joined before
+        index, last = nest(m, step, index=self.parts)["index"]
         gathered = Signal(len(self.o.payload) - len(self.i.payload), reset_less=True)
         joined = Signal.like(self.o.payload, name="joined", reset_less=True)
         before = self.width * (self.parts - 1)
         parts = [Cat(gathered.word_select(p, before), self.i.payload.word_select(p, self.width))
                  for p in range(self.pixels)]
         m.d.comb += [
-            self.i.ready.eq(~(last & self.o.valid)),  # it takes two clocks or more until the next last part
+            self.i.ready.eq(~waits),
             step.eq(self.i.valid & self.i.ready),
             self.o.payload.eq(joined),
         ]
+        m.d.sync += waits.eq(self.o.valid & ~self.o.ready & Mux(step, index == self.parts - 2, last))
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(step):
