@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from gen import levels as module
 from gen.emit import Emitter
-from gen.levels import RULE, levels, main
+from gen.levels import levels, main
+from gen.paths import RULE, Path
 
 GATE = "module gate(input a, b, output y); assign y = a ^ b; endmodule\n"
 
@@ -271,7 +272,7 @@ def run(monkeypatch, folder):
 def test_command_line(monkeypatch, capsys, tmp_path):
     (tmp_path / "rtl").mkdir()
     (tmp_path / "rtl/net_accelerator.v").touch()
-    deep, flat = (module.Path(count, count, 0, 0, "first", "last[3]") for count in (5, 4))
+    deep, flat = (Path(count, count, 0, 0, "first", "last[3]") for count in (5, 4))
     for paths, status, word in (({"$paramod$12\\one": deep, "two": flat}, 1, "1 of 2 modules are deeper"),
                                 ({"two": flat}, 0, "No path is deeper than 4 levels")):
         monkeypatch.setattr(module, "levels", lambda *arguments, paths=paths: paths)
