@@ -23,7 +23,7 @@ from gen.network import Conv, Pool, Tensor
 from gen.network import Lookup as Table
 from gen.network import Threshold as Limits
 
-from . import integers
+from . import integers, samples
 
 NIBBLE, TOTALS = Values(-8, 7), Values(-300, 300)
 ACTIVATIONS = Tensor(32, 32, 64, BIPOLAR)
@@ -126,3 +126,12 @@ def test_a_comparison_behind_a_sum_is_found(tmp_path, monkeypatch):
 
     monkeypatch.setattr("gen.hw.fifo.occupancy", compared)
     assert deep([("fifo", dict(joints())["fifo"])], tmp_path)
+
+
+def test_ready_runs_back_from_window_to_queue_in_time(tmp_path):
+    """Through a gather, a pool and a split, in a clock, none of which is deep alone."""
+    network = samples.chain("handshakes", 16, 64, "pool", 32, ("dense", 10))
+    foldings = {"conv1": Folding(64, 3, dsp=True), "pool2": Folding(simd=8), "conv3": Folding(8, 64)}
+    core = Core(network, integers.random_foldings(network, 3) | foldings)
+    assert {"pool2_split", "conv3_gather"} <= core.units.keys()
+    assert not deep([("network", core)], tmp_path)
