@@ -7,8 +7,8 @@ of two units is the faster one, and by how much.
 Each unit is alone in the chip, between registers: one pin is shifted into those of its inputs, and those of its
 outputs are a shift register that takes them in and ends in another pin. The weight memory is a shift register that its
 address enters: all weights are there, as variable as in the memory, but not the memory, whose data in this chip come
-4.1 ns late. So that nothing of a unit can have been left out, it must have as many LUTs as its lanes have alone, up to
-5 %.
+4.1 ns late. So that nothing of a unit can have been left out, it must have as many registers as its lanes have alone, up
+to 10 %: positions share those that hold weights only.
 
 One row of the file for each unit and version of the hardware; those of other versions are kept. A clock is that of one
 placement: others differ by some 5 %. Takes ten minutes.
@@ -148,12 +148,13 @@ def units(stage):
         unit = MatrixUnit(layer, folding, threshold=threshold, file=layer.name)
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
             cells = _synthesised(unit, pathlib.Path(folder))
-            least = _synthesised(unit.lane, pathlib.Path(other))["LUT4"] * folding.pe * folding.pixels
+            least = _synthesised(unit.lane, pathlib.Path(other))["TRELLIS_FF"] * folding.pe * folding.pixels
             clock = _routed(pathlib.Path(folder))
         what = f"{layer.name}, {folding.pe} x {folding.simd}, {folding.pixels} positions"
         yield row(what, round(clock), "MHz", "", stage, True)
-        yield row(what, cells["LUT4"], "LUT4", f"nothing left out: {least} in the lanes", stage,
-                  cells["LUT4"] >= 0.95 * least)
+        yield row(what, cells["LUT4"], "LUT4", "", stage, True)
+        yield row(what, cells["TRELLIS_FF"], "registers", f"nothing left out: {least} in the lanes", stage,
+                  cells["TRELLIS_FF"] >= 0.9 * least)
 
 
 def version():
