@@ -7,8 +7,8 @@ of two units is the faster one, and by how much.
 Each unit is alone in the chip, between registers: one pin is shifted into those of its inputs, and those of its
 outputs are a shift register that takes them in and ends in another pin. The weight memory is a shift register that its
 address enters: all weights are there, as variable as in the memory, but not the memory, whose data in this chip come
-4.1 ns late. So that nothing of a unit can have been left out, it must have as many registers as its lanes have alone, up
-to 10 %: positions share those that hold weights only.
+4.1 ns late. So that nothing of a unit can have been left out, it must have as many registers as its lanes have alone,
+up to 10 %: positions share those that hold weights only.
 
 One row of the file for each unit and version of the hardware; those of other versions are kept. A clock is that of one
 placement: others differ by some 5 %. Takes ten minutes.
