@@ -20,9 +20,9 @@ FILE = Path(__file__).parents[1] / "docs" / "unit-sizes.json"
 RNG = np.random.default_rng(1)
 
 
-def conv(name, size, channels, outputs, *, kernel=3, values=BIPOLAR):
-    weights = RNG.choice([-1, 1], (outputs, channels, kernel, kernel))
-    return Conv(name, Tensor(size, size, channels, values), pads=(kernel // 2,) * 4, weights=weights)
+def conv(name, size, channels, outputs, *, kernel=3, values=BIPOLAR, weights=BIPOLAR):
+    rows = RNG.choice(range(weights.lo, weights.hi + 1, weights.step), (outputs, channels, kernel, kernel))
+    return Conv(name, Tensor(size, size, channels, values), (1, 1), (kernel // 2,) * 4, rows, weights)
 
 
 def stage(layer, signs=True):
@@ -44,6 +44,12 @@ SAMPLES = [
     Sample(Stage(Pool("pool", Tensor(32, 32, 64, BIPOLAR), (2, 2)), None, None, (None,)), Folding(simd=16), 2),
     Sample(Stage(Pool("overlap", Tensor(16, 16, 32, BIPOLAR), (2, 2), (0,) * 4, (3, 3)), None, None, (None,)),
            Folding(simd=8), 1),
+    Sample(stage(conv("ternary", 8, 16, 16, weights=Values(-1, 1)), signs=False), Folding(16, 4, 2), 1),
+    Sample(stage(conv("nibbles", 8, 16, 16, values=Values(-8, 7), weights=Values(-1, 1)), signs=False),
+           Folding(2, 16), 1),
+    Sample(stage(conv("narrow", 8, 8, 16)), Folding(8, 2, 4), 4),
+    Sample(Stage(Pool("mean", Tensor(8, 8, 16, BIPOLAR), (4, 4), (0,) * 4, (4, 4), "sum"), None, None, (None,)),
+           Folding(simd=16), 1),
     Shuffle(8, 8, 2, 4, 36),
 ]
 

@@ -9,9 +9,12 @@ from ..hw.binary_lane import BinaryLane
 from ..hw.lanes import ShiftLane, lane_for
 from ..resources import Resources
 
-__all__ = ["lane_cost", "positions", "products", "row_bits", "wired"]
+__all__ = ["lane_cost", "positions", "products", "wired"]
 
 DSP_BITS = 9  # narrower products are made of LUTs
+# LUTs of a product by the bits of its factors' codes, the narrower one first; of wider ones 1.6 for each pair of bits.
+PRODUCT = {(1, 1): 0, (1, 2): 0, (1, 3): 3.4, (1, 4): 5.3, (1, 5): 7.1, (1, 6): 9.3, (1, 7): 11.3, (2, 2): 2.8,
+           (2, 3): 4.8, (2, 4): 7.2, (2, 5): 9.2, (2, 6): 11.4, (3, 3): 7.2, (3, 4): 11, (3, 5): 17.3, (4, 4): 25}
 FAR = 1.35  # LUTs per bit of a shift by 0, 4, 8 or 12
 
 
@@ -32,7 +35,7 @@ def _shifter(x_bits, powers):
     return x_bits + 3 + (1 if powers <= 7 else FAR) * (x_bits + powers - 1)
 
 
-def row_bits(plan):
+def _row_bits(plan):
     """Bits of each number that is left."""
     added = {k for group, _ in plan.sums for k in group}
     return [len(row) for k, row in enumerate(plan.rows) if k not in added] + [len(weights) for _, weights in plan.sums]
@@ -41,7 +44,7 @@ def row_bits(plan):
 def _compressors(plan):
     """XNORs, counters and adders of a compressor tree, and the registers after each level."""
     last = plan.levels[-1:] if plan.sums else []
-    return Resources(lut=plan.luts, ff=sum(map(sum, plan.levels[:-1] + last)) + sum(row_bits(plan)))
+    return Resources(lut=plan.luts, ff=sum(map(sum, plan.levels[:-1] + last)) + sum(_row_bits(plan)))
 
 
 def wired(layer, folding):
@@ -62,13 +65,19 @@ def lane_cost(layer, simd, taps=1, outside=0, wired=False):
             cost += adder_tree(lane.terms, bits + 1)
             cost += Resources(lut=x + 1)  # the first one's sign
         case _:
-            bits = lane.word.bits
-            x, w = (max(2, Values(values.lo, values.hi).bits) for values in (lane.values, lane.weights))
-            dsp = lane.multiplier == "dsp" or (not lane.multiplier and x + w >= DSP_BITS)
-            luts = 0 if dsp or bits <= 2 else 1.1 * bits if x + w <= 6 else 1.6 * x * w
-            decoder = w * isinstance(lane.weights, Powers)
-            cost = Resources(lut=luts + decoder, ff=bits, dsp=dsp) * lane.simd + adder_tree(lane.simd, bits)
+            cost = _product(lane) * lane.simd + adder_tree(lane.simd, lane.word.bits) + Resources(lut=1)
     return cost, lane
+
+
+def _product(lane):
+    """A product of a lane that multiplies, and its register."""
+    x, w = (max(2, Values(values.lo, values.hi).bits) for values in (lane.values, lane.weights))
+    decoder = w * isinstance(lane.weights, Powers)
+    if lane.multiplier == "dsp" or (not lane.multiplier and x + w >= DSP_BITS):
+        return Resources(lut=decoder, ff=lane.word.bits, dsp=1)
+    codes = lane.values.bits, w if decoder else lane.weights.bits
+    luts = PRODUCT.get(tuple(sorted(codes)), 1.6 * x * w)
+    return Resources(lut=luts + decoder + lane.pads * min(2, w - 1), ff=lane.word.bits)
 
 
 def positions(layer, pixels, taps):

@@ -10,11 +10,11 @@ from ..hw.accumulator import ADDER_BITS, DspAccumulator, LutAccumulator, TotalAc
 from ..hw.lanes import lane_for
 from ..hw.matrix_unit import FAN_OUT, OPERANDS
 from ..hw.threshold import in_totals
-from ..memory_cost import DEEPEST_AT_ONCE, form_cost, named, ram, rom
+from ..memory_cost import DEEPEST_AT_ONCE, distinct_columns, form_cost, named, ram, rom
 from ..network import Rescale
 from ..resources import Resources
 from .control import control
-from .lanes import lane_cost, positions, products, row_bits, wired
+from .lanes import lane_cost, positions, products, wired
 from .streams import reordered
 from .threshold import offset, rescale, threshold
 from .window import flagged
@@ -25,9 +25,13 @@ __all__ = ["arithmetic", "dsp_accumulators", "matrix_latency", "queue_depth", "w
 @cache
 def _totals(stage, gain):
     """Totals, and the thresholds that they are compared with; all lanes of the same ``gain`` count alike."""
-    lane = lane_for(stage.layer, gain)
-    limits = in_totals(stage.threshold.thresholds, lane, stage.layer.weights)
-    return Totals.against(lane.total(stage.layer).hi, limits)
+    return Totals.against(lane_for(stage.layer, gain).total(stage.layer).hi, _limits(stage, gain))
+
+
+@cache
+def _limits(stage, gain):
+    """The thresholds, as totals."""
+    return in_totals(stage.threshold.thresholds, lane_for(stage.layer, gain), stage.layer.weights)[:, 0]
 
 
 def dsp_accumulators(stage, folding):
@@ -83,10 +87,16 @@ def _accumulators(stage, folding, lane):
         sums, bits = Resources(dsp=ceil(count / 2)), totals.start_bits
     else:
         bits = totals.bits
-        rows = [*row_bits(lane.plan), 0]
-        sums = Resources(lut=bits + min(rows[:2]), ff=bits + min(bits, len(lane.row0))) * count
-    starts = rom(folding.pe * bits, folds, registered=folds > DEEPEST_AT_ONCE) if folds > 1 else Resources()
-    return sums + starts, 1
+        each = bits + min(bits, len(lane.row0))
+        sums = Resources(lut=each, ff=each) * count
+    return (sums + _starts(stage, lane.gain, folding.pe, bits) if folds > 1 else sums), 1
+
+
+@cache
+def _starts(stage, gain, pe, bits):
+    """Memory of the values from which sums begin."""
+    codes = _totals(stage, gain).start_codes(_limits(stage, gain)).reshape(-1, pe)
+    return rom(pe * bits, len(codes), distinct_columns(codes, bits), len(codes) > DEEPEST_AT_ONCE)
 
 
 def _matrix(stage, folding):

@@ -2,12 +2,21 @@
 
 from amaranth.utils import ceil_log2
 
+from ..bits import Values
 from ..hw.pool import REGISTERS
 from ..memory_cost import ram
 from ..resources import Resources
 from .control import control
 
 __all__ = ["block_pool", "reduce"]
+
+COUNTED = 3  # LUTs to make the sum of bipolar values of how many are 1
+
+
+def _counted(layer, count):
+    """Bits of a sum of so many of the pool's inputs; bipolar ones are counted."""
+    values = layer.input.values
+    return ceil_log2(count + 1) if values.bipolar else Values(values.lo * count, values.hi * count).bits
 
 
 def block_pool(layer, simd, given):
@@ -17,18 +26,18 @@ def block_pool(layer, simd, given):
     pixels = given // columns if parts == 1 else 1
     items, depth = pixels * simd, layer.output.width // pixels * groups
     run = groups if parts > 1 else depth
-    kept = layer.output.values.bits if layer.kind == "sum" else bits
+    kept = _counted(layer, columns * (height * parts - 1)) if layer.kind == "sum" else bits
     if height * parts == 1:
         line = Resources()
     elif depth == run <= REGISTERS:
         line = Resources(ff=depth * items * kept)
     else:
         line = ram(items * kept, (depth // run - 1 << ceil_log2(run)) + run)
-    held = Resources(lut=items * kept, ff=items * kept) * (parts > 1 and run == 1)
+    held = Resources(lut=items * kept * (layer.kind == "max"), ff=items * kept) * (parts > 1 and run == 1)
     if layer.kind == "max":
         merged = items * (1 if bits == 1 else 2 * bits * columns)
     else:
-        merged = items * kept * columns
+        merged = items * (kept * columns + COUNTED * layer.input.values.bipolar)
     inner = Resources(ff=items * kept + 1) * (columns > 1 and (bits > 1 or layer.kind == "sum"))
     counters = (run, parts, depth // run, height)
     return (line + held + inner + Resources(lut=merged, ff=items * layer.output.values.bits)
