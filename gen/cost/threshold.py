@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """What thresholds, and other ways from sums to activations, cost."""
 
 from functools import cache
