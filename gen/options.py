@@ -168,10 +168,10 @@ def options(stage, room, fixed=None, forks=False, dsp48e2=True):
                    puts, putting, looks, looking)
 
 
-def pixels(tensor, stream_bits):
-    """The :class:`Options` of the pixels' source: so many channels of ``tensor`` at a time."""
+def pixels(network, tensor, stream_bits):
+    """The :class:`Options` of the ``network``'s pixels, as its first stage sees them: so many channels at a time."""
     widths = [width for width in divisors(tensor.channels) if width * tensor.values.bits <= stream_bits]
-    uses = np.array([_amounts(cost.shell(width * tensor.values.bits)) for width in widths])
+    uses = np.array([_amounts(cost.shell(network, width * tensor.values.bits)) for width in widths])
     kinds = np.arange(len(widths))
     return Options(None, [None] * len(widths), uses, np.zeros(len(widths), int),
                    [(width, 1, 0, 0) for width in widths], kinds, [], kinds * 0)

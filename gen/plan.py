@@ -195,7 +195,7 @@ class Plan:
         for stage in self.stages:
             found |= stage.units
         return found | {f"_scores_{kind}": resources for kind, resources in scores.items()} | {
-            "shell": shell(bits)}
+            "shell": shell(self.network, bits)}
 
     @property
     def cost(self):

@@ -189,7 +189,7 @@ class Space:
         copies = Counter(source for stage in self.stages for source in stage.sources)
         scored = self.network.output
         image = next(stage.inputs[stage.sources.index(None)] for stage in self.stages if None in stage.sources)
-        nodes = {None: pixels(image, STREAM_BITS)}
+        nodes = {None: pixels(self.network, image, STREAM_BITS)}
         for stage in self.stages:
             chosen = fixed.get(stage.name)
             if chosen:

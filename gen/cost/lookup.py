@@ -38,6 +38,7 @@ def _table(layer):
 
 
 def lookup(layer, simd):
+    """Table of a ``layer``, for ``simd`` channels at a time."""
     bits, folds = layer.values.bits, layer.input.channels // simd if len(layer.table) > 1 else 1
     table = blocks(bits, 256 * folds) if in_blocks(bits, 256 * folds) else Resources(
         lut=_table(layer) * folds, ff=bits)

@@ -20,6 +20,7 @@ def _counted(layer, count):
 
 
 def block_pool(layer, simd, given):
+    """Pooling of blocks that do not overlap, ``simd`` channels of ``given`` positions at a time."""
     (height, width), bits = layer.kernel, layer.input.values.bits
     columns, groups = min(given, width), layer.input.channels // simd
     parts = width // columns
@@ -45,6 +46,7 @@ def block_pool(layer, simd, given):
 
 
 def reduce(layer, items):
+    """What merges the numbers of a pool's window, ``items`` windows and channels at a time."""
     bits = layer.output.values.bits
     compared = layer.kind == "max" and bits > 1
     return Resources(ff=2 * items * bits) + control("reduce", 1, items * bits * (1 + compared))

@@ -6,6 +6,7 @@ from amaranth.utils import ceil_log2
 
 from ..folding import beats
 from ..memory_cost import mux, ram
+from ..network import Conv, Pool
 from ..resources import Resources
 from .control import control
 
@@ -63,12 +64,14 @@ def reorder(stage, made, given, cycles):
 
 
 def add(layer, lanes):
+    """What adds the numbers of a layer's branches, ``lanes`` at a time."""
     ranges = layer.multiples
     terms = sum(values.bits for values in ranges[1:])
     return Resources(lut=lanes * (terms + len(ranges) - 1) + 3) + skid(lanes * layer.output.values.bits)
 
 
 def concat(layer, lanes):
+    """What passes on the channels of one branch after the other, ``lanes`` at a time."""
     bits, branches = layer.output.values.bits, len(layer.branches)
     counter = ceil_log2(layer.output.channels // lanes)
     return (Resources(lut=lanes * bits * mux(branches) + 3 * branches + counter, ff=counter + branches)
@@ -76,11 +79,16 @@ def concat(layer, lanes):
 
 
 def topk(layer):
+    """What keeps the numbers of the channels with the best scores."""
     score, number = layer.input.values.bits, ceil_log2(max(2, layer.input.channels))
     return (Resources(ff=layer.k * (score + number) + number)
             + control("topk", 1, score + number, (layer.k - 1) * (score + number)))
 
 
-def shell(bits):
-    """AXI interfaces, frame guard and filter, registers; ``bits`` of input arrive in a beat."""
-    return Resources(lut=300 + bits, ff=450)
+def shell(network, bits):
+    """AXI interfaces, frame guard and filter, registers; ``bits`` of the ``network``'s input arrive in a beat.
+
+    The filter keeps a verdict for each frame that can be inside: about three for each window or pool.
+    """
+    verdicts = 2 + 3 * sum(isinstance(layer, Conv | Pool) for layer in network.layers)
+    return Resources(lut=240 + bits + 2 * verdicts, ff=525 + 2 * verdicts)

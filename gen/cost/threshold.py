@@ -64,6 +64,7 @@ def rescale(layer, lanes, conv=None, gain=1):
 
 
 def offset(layer, lane, pe):
+    """What turns the totals of a ``lane`` into those of a convolution ``layer``, ``pe`` at a time."""
     offsets = np.array(lane.offsets(layer.weights.reshape(len(layer.weights), -1)))
     total, out = lane.total(layer).bits, layer.output.values.bits
     registers = Resources(ff=pe * total + 1) + skid(pe * out)
