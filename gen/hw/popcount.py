@@ -88,9 +88,9 @@ class Plan:
 
     @property
     def luts(self):
-        """LUTs of the whole tree; a bit to which but a carry is added takes none."""
+        """LUTs of the whole tree; a bit to which but a carry is added takes none, if there is a carry chain."""
         counted = sum(counters(height)[0] for level in self.levels[:-1] for height in level)
-        added = sum(len({*self.rows[group[0]]} & {*self.rows[group[1]]} if len(group) == 2 else weights)
+        added = sum(len({*self.rows[group[0]]} & {*self.rows[group[1]]} if len(group) == 2 < len(weights) else weights)
                     for group, weights in self.sums)
         return sum(map(adders, self.pairs)) + 2 * counted + added
 
