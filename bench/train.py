@@ -6,10 +6,10 @@ float32, contiguous images, eager. The two take turns in one process on the same
 
 import pathlib
 import time
-from dataclasses import replace
 from statistics import mean, median, stdev
 from typing import Annotated
 
+import brevitas.nn as qnn
 import torch
 import typer
 from brevitas.core.quant import QuantType
@@ -18,25 +18,29 @@ from rich.progress import track
 
 from bench.figures import report, row
 from gen.errors import reported
-from train import data, loop, nets, quantizers, recipes
+from train import data, loop, nets, recipes
 from train.run import machine
+from train.tensor_quant import Injector
 
 ROUNDS = {"cnv": 12, "bvgg16": 6}  # of STEPS steps each
 STEPS, BATCH, SEEDS = 10, 100, (1, 2, 3)
 OURS, PLAIN = "ours", "plain Brevitas"
 
 
-class _Binary(quantizers.Injector):
+class _Binary(Injector):
     quant_type = QuantType.BINARY
 
 
 class _Brevitas:
-    """Brevitas' quantisers, for `train.nets.build`."""
+    """Brevitas' quantisers, in the place of a `train.quantizers.Quantizer`."""
 
-    clamped = True
+    clamped, rectified = True, False
 
-    def injectors(self):
-        return (type("Weight", (_Binary, WeightQuantSolver), {}), type("Activation", (_Binary, ActQuantSolver), {}))
+    def weights(self):
+        return type("Weight", (_Binary, WeightQuantSolver), {})
+
+    def activate(self):
+        return qnn.QuantIdentity(act_quant=type("Activation", (_Binary, ActQuantSolver), {}))
 
 
 class _Way:
@@ -44,9 +48,8 @@ class _Way:
 
     def __init__(self, net, name, seed, device):
         self.recipe = recipes.load("quick", seed=seed, batch=BATCH, bfloat16=name == OURS)
-        self.recipe = replace(self.recipe, quantiser="ste" if name == OURS else "brevitas")
         torch.manual_seed(seed)
-        self.model = nets.build(net, self.recipe.quantiser).to(device)
+        self.model = nets.build(net, "ste" if name == OURS else _Brevitas()).to(device)
         if name == OURS:
             self.model.to(memory_format=torch.channels_last)
             if device == "cuda":
@@ -61,12 +64,12 @@ class _Way:
         self.rates.append(len(images.labels) / (time.monotonic() - start))
 
 
-def compare(net, images, device):
-    """Images a second of both ways, and how far their losses are apart."""
+def compare(net, rounds, images, device):
+    """Images a second of both ways in so many rounds, and how far their losses are apart."""
     runs = {OURS: [], PLAIN: []}
     for seed in SEEDS:
         ways = {name: _Way(net, name, seed, device) for name in runs}
-        for number in track(range(ROUNDS[net]), f"{net}, seed {seed}", transient=True):
+        for number in track(range(rounds), f"{net}, seed {seed}", transient=True):
             part = slice(number * STEPS * BATCH, (number + 1) * STEPS * BATCH)
             for way in ways.values():
                 way.train(loop.Images(images.pixels[part], images.labels[part]), number)
@@ -77,7 +80,7 @@ def compare(net, images, device):
         yield row(f"{net}: {name}", round(rate[name], 1), "images/s", "", "training", True)
     ratio = rate[OURS] / rate[PLAIN]
     yield row(f"{net}: {OURS} / {PLAIN}", round(ratio, 2), "", "1.5", "training", ratio >= 1.5)
-    last = {name: [mean(way.losses[-ROUNDS[net] // 3:]) for way in ways] for name, ways in runs.items()}
+    last = {name: [mean(way.losses[-rounds // 3:]) for way in ways] for name, ways in runs.items()}
     gap, noise = abs(mean(last[OURS]) - mean(last[PLAIN])), max(map(stdev, last.values()))
     for name in runs:
         yield row(f"{net}: loss in the last third, {name}", round(mean(last[name]), 4), "", "", "training", True)
@@ -95,10 +98,9 @@ def main(
 ):
     """Compare our way to train with plain Brevitas; half an hour on two cores."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    quantizers.QUANTIZERS["brevitas"] = _Brevitas()
     with reported():
         images = loop.Images.of(*data.load("cifar10", "train", folder), device)
-    report((compare(net, images, device) for net in ROUNDS), out, machine(device))
+    report((compare(net, rounds, images, device) for net, rounds in ROUNDS.items()), out, machine(device))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ def _scale(name, weight, quant):
     """The magnitude of each filter's weights; powers of two have no scale."""
     magnitudes = weight.abs().flatten(1)
     scale = magnitudes.amax(1)
+    scale = torch.where(scale == 0, 1.0, scale)  # ternary filters may be all 0
     if isinstance(quant, PowerOfTwo):
         return torch.ones_like(scale)
     if ((magnitudes != scale[:, None]) & (magnitudes > 0)).any() or not (scale > 0).all():

@@ -2,6 +2,8 @@
 
 import copy
 import csv
+import hashlib
+import io
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from tensorboardX import SummaryWriter
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gen.errors import UserError
-from train import augment, fixed, parallel, quantizers
+from train import augment, files, fixed, parallel, quantizers
 from train.freeze import freeze
 from train.nets import binary_weights
 from train.recipes import Recipe
@@ -170,17 +172,24 @@ def accuracy(model, images):
 
 
 def calibrate(model, images, batch=100):
-    """Set BatchNorm statistics to their average over batches of `images`, ranges to the widest; weights untouched."""
+    """Set BatchNorm statistics to their average over batches of `images`, ranges to the widest; weights untouched.
+
+    All else computes as in evaluation. Of several processes each takes its share of every batch.
+    """
     norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
+    fixed.forget(model)
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, fixed.FixedPoint):
+            module.train()
     for norm in norms:
+        norm.train()
         norm.reset_running_stats()
         norm.momentum = None  # a plain average
-    fixed.forget(model)
-    model.train()
-    with torch.no_grad():
-        for pixels in images.pixels.split(batch):
-            model(scale(pixels))
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        for pixels in images.pixels.split(batch)[:max(1, len(images.labels) // batch)]:
+            model(scale(parallel.share(pixels)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
@@ -227,14 +236,14 @@ def fit(model, train, validation, recipe, out, teacher=None, progress=True):
     train, validation : Images
         To learn from, and to watch.
     recipe : train.recipes.Recipe
-        A checkpoint made by another recipe is refused, unless only `epochs` differs and the rate
+        A checkpoint made by another recipe, or with other images, is refused, unless only `epochs` differs and the rate
         has not begun to fall in either: then it makes no difference.
     out : path
         Folder of the run; made if missing.
     teacher : callable, optional
         See `train_epoch`.
     progress : bool
-        Show a bar with the time left.
+        Show a bar with the time left; else print a line an epoch.
 
     Returns
     -------
@@ -244,19 +253,23 @@ def fit(model, train, validation, recipe, out, teacher=None, progress=True):
     Raises
     ------
     UserError
-        The checkpoint in `out` was made by another recipe, or is of another network.
+        The checkpoint in `out` was made by another recipe, with other images, or is of another network; or this network
+        cannot be frozen, as the recipe wants it.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    if recipe.freeze:
+        freeze(copy.deepcopy(model), len(binary_weights(model)))  # or say now what would be in the way at the end
     optimiser = optimiser_of(recipe, model)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
-    log = _resume(out / "checkpoint.pt", model, optimiser, average, recipe, train.labels.device)
+    origin = _origin(train)
+    log = _resume(out, model, optimiser, average, recipe, origin, train.labels.device)
     epochs, steps = epochs_of(recipe, model), _steps(train, recipe)
     if train.labels.is_cuda and parallel.world() == 1:
         model.compile()
     before = log[-1]["seconds"] if log else 0.0
     start = time.monotonic()
-    with _bar(progress and parallel.rank() == 0 and len(log) < epochs) as bar:
+    with _bar(progress and parallel.rank() == 0 and len(log) < epochs) as bar, _events(out, log) as events:
         task = bar.add_task("", total=epochs * steps, completed=len(log) * steps)
 
         def done():
@@ -267,6 +280,8 @@ def fit(model, train, validation, recipe, out, teacher=None, progress=True):
         for epoch in range(len(log), epochs):
             last = f", validation {log[-1]['accuracy']:.2f} %" if log else ""
             bar.update(task, description=f"epoch {epoch + 1} of {epochs}{last}")
+            if frozen_at(recipe, epoch) != frozen_at(recipe, epoch - 1):
+                torch.compiler.reset()  # it gives up what has changed too often
             signs = [weight > 0 for weight in binary_weights(model)]
             loss = train_epoch(model, optimiser, train, recipe, epoch, teacher, done)
             flips = [(weight > 0) ^ sign for weight, sign in zip(binary_weights(model), signs, strict=True)]
@@ -274,13 +289,21 @@ def fit(model, train, validation, recipe, out, teacher=None, progress=True):
                 epoch + 1, loss, accuracy(model, validation), recipe.rate_at(epoch), _share(flips),
                 quantizers.uncertain(model), before + time.monotonic() - start), strict=True)))  # fmt: skip
             if parallel.rank() == 0:
-                _save(out, model, optimiser, average, recipe, log)
+                _save(out, model, optimiser, average, recipe, origin, log)
+                _tell(log[-1], epochs, events, printed=not progress)
     if average:
         _take_over(model, average)
-        calibrate(model, train)
+    finish(model, train, recipe)
+    return log
+
+
+def finish(model, train, recipe):
+    """Make ``model`` what it is in evaluation: the last layer frozen, or BatchNorm measured anew where that is due."""
+    quantizers.anneal(model, 1.0)
     if recipe.freeze:
         freeze(model, len(binary_weights(model)))
-    return log
+    elif recipe.ema or model.quantizer.soft:
+        calibrate(model, train, recipe.batch)
 
 
 @torch.no_grad()
@@ -300,34 +323,69 @@ def _share(flags):
     return sum(int(part.sum()) for part in flags) / sum(part.numel() for part in flags)
 
 
-def _save(out, model, optimiser, average, recipe, log):
-    """Replace the checkpoint, then the log: whatever happens in between, the next epoch writes both anew."""
+def _events(out, log):
+    """What TensorBoard shows, gone on with after ``log``."""
+    return SummaryWriter(str(out / "events"), purge_step=len(log) + 1, write_to_disk=parallel.rank() == 0)
+
+
+def _tell(row, epochs, events, printed):
+    """Give the last row of the log to TensorBoard, and to those who read what is printed."""
+    for key in COLUMNS[1:]:
+        events.add_scalar(key, row[key], row["epoch"])
+    events.flush()
+    if printed:
+        print(f"epoch {row['epoch']} of {epochs}: loss {row['loss']:.4f}, validation {row['accuracy']:.2f} %, "
+              f"{row['seconds']:,.0f} s", flush=True)
+
+
+def _origin(images):
+    """What tells images from others."""
+    digest = hashlib.sha256()
+    for tensor in images:
+        digest.update(tensor.cpu().numpy())
+    return digest.hexdigest()
+
+
+def _save(out, model, optimiser, average, recipe, origin, log):
+    """Replace the checkpoint, then the log, which :func:`_resume` mends should only the first have come about."""
     state = {
-        "recipe": asdict(recipe), "log": log, "model": model.state_dict(), "optimiser": optimiser.state_dict(),
-        "average": average.state_dict() if average else {},
+        "recipe": asdict(recipe), "images": origin, "log": log, "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(), "average": average.state_dict() if average else {},
     }  # fmt: skip
     torch.save(state, out / "checkpoint.new")
     (out / "checkpoint.new").replace(out / "checkpoint.pt")
-    with open(out / "log.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in log)
-    with SummaryWriter(str(out / "events"), purge_step=len(log)) as events:
-        for key in COLUMNS[1:]:
-            events.add_scalar(key, log[-1][key], len(log))
+    _write(out, log)
 
 
-def _resume(path, model, optimiser, average, recipe, device):
-    """Load the state in the checkpoint ``path``, if there is one; returns its log."""
-    if not path.is_file():
-        return []
-    state, old, log = checkpoint(path, device)
-    constant = recipe.schedule == "linear" and len(log) <= min(old.epochs, recipe.epochs) / 2
-    if old != (replace(recipe, epochs=old.epochs) if constant and recipe.quantiser == "ste" else recipe):
-        raise UserError(f"{path} was made by another recipe ({old}); name another folder")
-    freeze(model, frozen_at(recipe, len(log) - 1))
-    parts = {"model": model, "optimiser": optimiser} | ({"average": average} if average else {})
-    restore(path, state, parts)
+def _write(out, log):
+    """Replace the log."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in log)
+    files.write(out, {"log.csv": text.getvalue().encode()})
+
+
+def _resume(out, model, optimiser, average, recipe, origin, device):
+    """Load the state in the checkpoint in ``out``, if there is one; returns its log."""
+    path, log = out / "checkpoint.pt", []
+    if path.is_file():
+        state, old, log = checkpoint(path, device)
+        constant = recipe.schedule == "linear" and len(log) <= min(old.epochs, recipe.epochs) / 2
+        if old != (replace(recipe, epochs=old.epochs) if constant and recipe.quantiser == "ste" else recipe):
+            differences = [f"{key} {was!r} there, {value!r} here" for key, value in asdict(recipe).items()
+                           if (was := getattr(old, key)) != value]
+            raise UserError(f"{path} was made by another recipe ({', '.join(differences)}); name another folder")
+        if state.get("images") != origin:
+            raise UserError(f"{path} was made with other images; name another folder")
+        freeze(model, frozen_at(recipe, len(log) - 1))
+        parts = {"model": model, "optimiser": optimiser} | ({"average": average} if average else {})
+        restore(path, state, parts)
+        quantizers.observe(model, optimiser)
+        if parallel.rank() == 0:
+            _write(out, log)
+    if parallel.largest(torch.tensor(len(log), device=device)) != len(log):
+        raise UserError(f"{path} is not there for every process; name a folder that all machines share")
     return log
 
 
@@ -335,7 +393,7 @@ def checkpoint(path, device):
     """Read a checkpoint; returns its state, recipe and log."""
     try:
         state = torch.load(path, weights_only=True, map_location=device)
-        return state, Recipe(**state["recipe"]), state["log"]
+        return state, Recipe(**state["recipe"]), [dict(row) for row in state["log"]]
     except Exception as error:  # whatever the bytes make of PyTorch's reader
         raise UserError(f"{path} is no checkpoint of ours, or is damaged ({type(error).__name__}): "
                         f"remove it, or name another folder") from None
@@ -346,6 +404,6 @@ def restore(path, state, parts):
     try:
         for name, part in parts.items():
             part.load_state_dict(state[name])
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is of another network ({str(error).splitlines()[0]}); "
                         f"name another folder") from None

@@ -10,8 +10,8 @@ it gives the first dense layer 512 inputs. We read the layer list as printed and
 max-pool before the dense layers. ``bvgg16-flatten`` keeps the 8,192 values instead, and
 ``bvgg16-5pool`` pools after each of the five stacks.
 
-``cnn6`` and ``cnn10`` are small nets of the group that published UBQ (4.6-bit quantisation, Trusov et al.);
-``lenet`` is LeNet-5's shape, ``lenet4`` four times as wide.
+``cnn6`` and ``cnn10`` are small nets of the group that published UBQ (4.6-bit quantisation, Trusov et al.), ``cnn7``
+and ``cnn8`` ours, between the two; ``lenet`` is LeNet-5's shape, ``lenet2`` and ``lenet4`` are wider.
 
 The networks after them are those of n-BQ-NN (Chen et al., IEEE TNNLS, 2020), for power-of-two weights: ``tbqnn`` as
 printed, and the usual ResNets and DenseNet-BC for small images. In ``alexnet`` BatchNorm takes the place of LRN; its
@@ -100,8 +100,11 @@ NETS = {
     "bvgg16-5pool": Net("cifar10", 1, f"{_STACKS_1_TO_3} {_STACK} MP2 {_STACK} MP2 1024 10"),
     "cnv": Net("cifar10", 0, _CNV),
     "cnn6": Net("mnist", 0, "4C1p2 8C5 MP2 16C3 MP2 32C3 MP2 64C2 10"),
+    "cnn7": Net("mnist", 0, "4C1p2 8C5 MP2 16C3 MP2 32C3p1 32C3 MP2 64C2 10"),
+    "cnn8": Net("mnist", 0, "8C1p2 8C5 MP2 16C3p1 32C3 MP2 32C3p1 64C3 MP2 128C2 10"),
     "cnn10": Net("mnist", 0, "8C1p2 16C3p1 32C3p1 MP2 32C3p1 64C3p1 MP2 64C3 64C3 128C3 256C2 10"),
     "lenet": Net("mnist", 0, "6C5p2 MP2 16C5 MP2 120 84 10"),
+    "lenet2": Net("mnist", 0, "12C5p2 MP2 32C5 MP2 240 168 10"),
     "lenet4": Net("mnist", 0, "24C5p2 MP2 64C5 MP2 480 336 10"),
     "tfc": Net("mnist", 0, "64 64 64 10"),
     "sfc": Net("mnist", 0, "256 256 256 10"),
@@ -116,6 +119,14 @@ NETS = {
     "alexnet": Net("", 1, "64C11s4p2 MP3s2 192C5p2 MP3s2 384C3 384C3 256C3 MP3s2 4096 4096 1000", "powers",
                    (224, 224, 3)),
 }
+
+
+class Network(nn.Sequential):
+    """A network; ``quantizer`` is what it is made of."""
+
+    def forward(self, x):
+        """Map float images `[N, C, H, W]` in [0, 1] to scores `[N, classes]`."""
+        return super().forward(x)  # a method of our own: torch.compile looks into no container of PyTorch's as a whole
 
 
 def find(name):
@@ -139,8 +150,7 @@ def build(net, quantiser="ste", classes=None):
 
     Returns
     -------
-    torch.nn.Sequential
-        From float images `[N, C, H, W]` in [0, 1] to float scores `[N, classes]`; ``quantizer`` is what it is made of.
+    Network
 
     Raises
     ------
@@ -159,7 +169,7 @@ def build(net, quantiser="ste", classes=None):
         chain.add(word)
     chain.add(words[-1], last=True)
 
-    model = nn.Sequential(chain.layers)
+    model = Network(chain.layers)
     model.quantizer = quantizer
     for weight in binary_weights(model):
         nn.init.kaiming_normal_(weight) if quantizer.rectified else nn.init.uniform_(weight, -1, 1)

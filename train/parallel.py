@@ -4,7 +4,9 @@ Each process takes every n-th image of each batch. BatchNorm's statistics are th
 are averaged, so that n processes compute what one would.
 """
 
+import atexit
 import os
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -12,7 +14,7 @@ from torch import nn
 
 from gen.errors import UserError
 
-__all__ = ["Norm1d", "Norm2d", "average_gradients", "largest", "mean", "rank", "share", "start", "world"]
+__all__ = ["Norm1d", "Norm2d", "average_gradients", "in_turn", "largest", "mean", "rank", "share", "start", "world"]
 
 
 def start(device):
@@ -23,7 +25,19 @@ def start(device):
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    atexit.register(dist.destroy_process_group)
     return device
+
+
+@contextmanager
+def in_turn():
+    """Let the processes of one machine do one after the other what need be done but once, as downloads."""
+    place, places = (int(os.environ[f"LOCAL_{word}"]) if world() > 1 else 0 for word in ("RANK", "WORLD_SIZE"))
+    for _ in range(place):
+        dist.barrier()
+    yield
+    for _ in range(places - place):
+        dist.barrier()
 
 
 def world():

@@ -35,8 +35,8 @@ class Gate(nn.Module):
 
     def mask(self):
         """1 for channels that stay, else 0, `[channels]`."""
-        order = self.importance.argsort(descending=True, stable=True)
-        return torch.zeros_like(self.importance).index_fill_(0, order[:int(self.count)], 1.0)
+        rank = self.importance.argsort(descending=True, stable=True).argsort()
+        return (rank < self.count).to(self.importance.dtype)
 
     def forward(self, x):
         """Gate `[N, channels, ...]`; an importance learns as if it were a factor."""

@@ -60,7 +60,10 @@ class PassedSign(TensorQuant):
 
 
 class StagedSign(PassedSign):
-    """Real weights for the first half of the training, so that activations become signs first; then as PassedSign."""
+    """Real weights for the first half of the training, so that activations become signs first; then as PassedSign.
+
+    In the first half they are real in evaluation, too: it is how far that stage has come.
+    """
 
     def __init__(self):
         super().__init__()
@@ -71,7 +74,7 @@ class StagedSign(PassedSign):
         self.real = progress < 0.5
 
     def quantise(self, x):
-        return x if self.real and self.training else super().quantise(x)
+        return x if self.real else super().quantise(x)
 
 
 class ClampedSign(TensorQuant):
@@ -85,7 +88,7 @@ class ScaledSign(TensorQuant):
     """``a sign(w)``, a the mean of \\|w\\| in the filter: the scale that is nearest to the weights."""
 
     def quantise(self, w):
-        return w.abs().mean(tuple(range(1, w.dim())), keepdim=True) * _Sign.apply(w)
+        return w.abs().mean(tuple(range(1, w.dim())), keepdim=True) * through(signs(w), w)
 
 
 class LossAwareSign(TensorQuant):
@@ -93,7 +96,7 @@ class LossAwareSign(TensorQuant):
 
     def __init__(self):
         super().__init__()
-        self.register_buffer("curvature", torch.ones(()), persistent=False)
+        self.curvature = None  # the optimiser's state has it
 
     def observe(self, weight, state):
         """Take over the curvature from the optimiser's ``state`` of ``weight``."""
@@ -101,8 +104,8 @@ class LossAwareSign(TensorQuant):
             self.curvature = state["exp_avg_sq"].sqrt() + 1e-12
 
     def quantise(self, w):
-        weights = self.curvature.expand_as(w)
-        return (weights * w.abs()).sum() / weights.sum() * _Sign.apply(w)
+        weights = torch.ones_like(w) if self.curvature is None else self.curvature
+        return (weights * w.abs()).sum() / weights.sum() * through(signs(w), w)
 
 
 class SoftSign(TensorQuant):
@@ -113,14 +116,17 @@ class SoftSign(TensorQuant):
         self.a = nn.Parameter(torch.tensor(0.2))
 
     def quantise(self, x):
-        a = self.a.clamp(1e-3, 0.5)
+        a = through(self.a.clamp(1e-3, 0.5), self.a)  # what has left the range can come back
         return through(signs(x), torch.tanh((2 / a - 1).log() / 2 * x.clamp(-1, 1)) / (1 - a))
 
 
 class SteepTanh(TensorQuant):
-    """``tanh(nu x)``, nu from 1 to 1000 over the training; sign in evaluation."""
+    """``tanh(nu x)``, nu from 1 to 100 over the training; sign in evaluation.
 
-    SIGN = 1e30
+    Its gradient is nu where \\|x\\| < 1/nu and 0 elsewhere: at 1000 small networks no longer learn from it.
+    """
+
+    STEEPEST, SIGN = 100.0, 1e30
 
     def __init__(self):
         super().__init__()
@@ -128,7 +134,7 @@ class SteepTanh(TensorQuant):
 
     def anneal(self, progress):
         """Set nu for ``progress`` in [0, 1]."""
-        self.nu.copy_(torch.where(self.nu < self.SIGN, 1000.0**progress, self.nu))
+        self.nu.copy_(torch.where(self.nu < self.SIGN, self.STEEPEST**progress, self.nu))
 
     def settle(self):
         """Make the tanh a sign, but at 0."""
@@ -151,8 +157,9 @@ class RectifiedSign(TensorQuant):
 
     def quantise(self, w):
         dims = tuple(range(1, w.dim()))
-        w = w - w.mean(dims, keepdim=True)
-        w = w / (w.std(dims, keepdim=True) + 1e-12)
+        if w[0].numel() > 1:
+            w = w - w.mean(dims, keepdim=True)
+            w = w / (w.std(dims, keepdim=True) + 1e-12)
         # Quantiles of a normal distribution of the same spread: exact ones would be sorted every step.
         reach = w.std().detach() * torch.special.ndtri(self.tau)
         w = torch.minimum(torch.maximum(w, -reach), reach)
@@ -193,7 +200,8 @@ class Ternary(TensorQuant):
 class UncertainSign(TensorQuant):
     """Sign where \\|x\\| >= u, else x / u, the mean of sign(x + u xi), xi uniform in (-1, 1). Gradient 1 in [-1, 1].
 
-    u falls geometrically from 1 (a hard tanh, with its exact gradient) to 0.05; evaluation is with u = 0.
+    u falls geometrically from 1 (a hard tanh, with its exact gradient) to 0.05 over the first half of the training;
+    evaluation is with u = 0.
     """
 
     LEAST = 0.05
@@ -204,7 +212,7 @@ class UncertainSign(TensorQuant):
 
     def anneal(self, progress):
         """Set u for ``progress`` in [0, 1]."""
-        self.u.copy_(torch.where(self.u > 0, self.LEAST**progress, self.u))
+        self.u.copy_(torch.where(self.u > 0, self.LEAST ** min(1.0, 2 * progress), self.u))
 
     def settle(self):
         """Leave no uncertainty, but at 0."""
@@ -225,6 +233,8 @@ class Quantizer(NamedTuple):
         Modules.
     clamped
         Whether latent weights are kept within [-1, 1].
+    soft
+        Whether values are no signs up to the end of the training.
     bits
         Of power-of-two weights.
     thresholds
@@ -236,6 +246,7 @@ class Quantizer(NamedTuple):
     weight: type
     activation: type
     clamped: bool = True
+    soft: bool = False
     bits: int = 3
     thresholds: str = "largest"
     act_bits: int = 16
@@ -277,11 +288,11 @@ QUANTIZERS = {
     "xnor": Quantizer(ScaledSign, ClampedSign),
     "lab": Quantizer(LossAwareSign, ClampedSign),
     "dsq": Quantizer(SoftSign, SoftSign),
-    "tanh": Quantizer(SteepTanh, SteepTanh),
+    "tanh": Quantizer(SteepTanh, SteepTanh, soft=True),
     "recu": Quantizer(RectifiedSign, ClampedSign, clamped=False),
-    "bayes": Quantizer(SampledSign, ClampedSign, clamped=False),
+    "bayes": Quantizer(SampledSign, ClampedSign, clamped=False, soft=True),
     "real": Quantizer(Real, nn.ReLU, clamped=False),
-    "ubq": Quantizer(UncertainSign, UncertainSign),
+    "ubq": Quantizer(UncertainSign, UncertainSign, soft=True),
     "ternary": Quantizer(Ternary, FixedPoint),
     "pow2": Quantizer(PowerOfTwo, FixedPoint),
     "rounded": Quantizer(Rounded, FixedPoint),

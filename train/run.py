@@ -85,17 +85,24 @@ def main(
                             "--calibrate-only without --start")
         if dataset in DIGITS:
             settings = replace(settings, mirror=False)
-        device = parallel.start(_usable(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+        device = _usable(parallel.start(device or ("cuda" if torch.cuda.is_available() else "cpu")))
         classes = None if scores else data.classes(dataset)
         outputs = scores or len(classes)
         count = CALIBRATION if calibrate_only else None
-        images = loop.Images.of(*data.load(dataset, "train", data_folder, spec.shape, count), device)
+        with parallel.in_turn():
+            images = loop.Images.of(*data.load(dataset, "train", data_folder, spec.shape, count), device)
+            test = data.load(dataset, "test", data_folder, spec.shape, None if trained else COMPARED)
         train, validation = images.split(min(HELD_OUT, len(images.labels) // 10))
-        test = data.load(dataset, "test", data_folder, spec.shape, None if trained else COMPARED)
-        parts = net, Path(recipe).stem, quantiser, bits, seed
+        others = None if dataset == spec.dataset else Path(dataset).resolve().name
+        parts = net, Path(recipe).stem, quantiser, bits, others, "calibrated" if calibrate_only else None, seed
         out = out or Path("runs", "-".join(str(part) for part in parts if part is not None))
         model = _build(net, settings, outputs, device)
-        first = partial(_full_precision, net, settings, outputs, device, train, validation)
+        first = partial(_full_precision, net, settings, outputs, device, train, validation, batch, bfloat16)
+        if start_folder:
+            start.start(model, start.full_precision(start_folder, net, outputs, device))
+            settings = replace(settings, start=start.digest(start_folder))
+        elif settings.start and not calibrate_only:
+            start.start(model, first("start", settings.start, out / "start"))
         report = {
             "net": net, "dataset": _name_of(dataset), "classes": classes, "trained": trained,
             "recipe": asdict(settings), "seed": seed, "machine": machine(device),
@@ -103,15 +110,11 @@ def main(
                 net, recipe, quantiser, bits, dataset, seed, epochs, batch, start_folder, bfloat16, calibrate_only,
                 scores),
         }  # fmt: skip
-        if start_folder:
-            start.start(model, start.full_precision(start_folder, net, outputs, device))
-        elif settings.start and not calibrate_only:
-            start.start(model, first("start", settings.start, out / "start"))
         if calibrate_only:
             began = time.monotonic()
             if not trained:
                 nets.balance_pools(model)
-            quantizers.anneal(model, 1.0)
+            quantizers.anneal(model, 1.0)  # the first stage of some has real weights
             loop.calibrate(model, images)
             report |= {"epochs": 0, "seconds": round(time.monotonic() - began), "curve": []}
         else:
@@ -124,9 +127,10 @@ def main(
             plain = deploy.deployed(model, net)
             if settings.keep < 1:
                 spec, plain = prune.removed(model, plain, spec)
-            report |= {"layers": spec.layers} | agreement(model, plain, net, test, device)
+            report |= {"layers": spec.layers, "validation": round(loop.accuracy(model, validation), 2)}
+            report |= agreement(model, plain, net, test, device)
             if not trained:
-                report |= {"accuracy": None, "golden_accuracy": None}  # of chance
+                report |= {"validation": None, "accuracy": None, "golden_accuracy": None}  # of chance
             if scores:
                 report |= {"confusion": None}  # labels are of other classes
             path = export.ship(plain, net, report, out)
@@ -176,9 +180,10 @@ def _build(net, settings, outputs, device):
     return model.to(device, memory_format=torch.channels_last)
 
 
-def _full_precision(net, settings, outputs, device, train, validation, what, recipe, out):
+def _full_precision(net, settings, outputs, device, train, validation, batch, bfloat16, what, recipe, out):
     """The network that another recipe trains first, of real weights."""
-    own = replace(recipes.load(recipe, seed=settings.seed), mirror=settings.mirror)
+    own = recipes.load(recipe, seed=settings.seed, batch=batch, bfloat16=bfloat16)
+    own = replace(own, mirror=settings.mirror)
     model = _build(net, own, outputs, device)
     log = _fit(f"{net}'s {what}", model, train, validation, own, out)
     if parallel.rank() == 0:
@@ -198,6 +203,8 @@ def _fit(what, model, train, validation, settings, out, teacher=None):
     except (RuntimeError, MemoryError) as error:
         if not _is_of_memory(error):
             raise
+    if parallel.world() > 1:  # the others wait for this one, which cannot try on its own
+        raise UserError(f"out of memory with {settings.batch} images a step; try --batch {settings.batch // 2}")
     fits = loop.largest_batch(model, train, settings, teacher)
     raise UserError(f"out of memory with {settings.batch} images a step; {fits} fit: --batch {fits}" if fits else
                     "out of memory, even with two images a step: a smaller network, or another device")

@@ -1,11 +1,13 @@
 """Training that begins with the weights of a full-precision network, which few bits then fine-tune."""
 
+import hashlib
+
 import torch
 
 from gen.errors import UserError
 from train import loop, nets
 
-__all__ = ["full_precision", "start"]
+__all__ = ["digest", "full_precision", "start"]
 
 
 def full_precision(folder, net, classes, device):
@@ -26,6 +28,12 @@ def full_precision(folder, net, classes, device):
     model = nets.build(net, "real", classes).to(device)
     loop.restore(path, state, {"model": model})
     return model
+
+
+def digest(folder):
+    """What tells the run in ``folder`` from others."""
+    with open(folder / "checkpoint.pt", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from matplotlib import pyplot
 from rich.progress import track
 
 from gen.errors import UserError, reported
-from train import data, deploy, loop, nets
+from train import data, deploy, files, loop, nets
 from train.recipes import Recipe
 from train.run import HELD_OUT, agreement
 
@@ -36,7 +36,7 @@ def recipe(net, quantiser, epochs, seed):
     layers = len(nets.binary_weights(nets.build(net, quantiser)))
     if epochs <= freeze * (layers - 1):
         raise UserError(f"{net} has {layers} layers to freeze: {epochs} epochs are too few")
-    return Recipe(epochs - freeze * (layers - 1), RATE, BATCH, "cosine", quantiser, freeze=freeze, seed=seed)
+    return Recipe(epochs - freeze * (layers - 1), RATE, BATCH, "linear", quantiser, freeze=freeze, seed=seed)
 
 
 def cell(net, quantiser, seed, epochs, folder, out):
@@ -50,12 +50,11 @@ def cell(net, quantiser, seed, epochs, folder, out):
     optimiser = loop.adam(model)
     for epoch in range(loop.epochs_of(settings, model)):
         loss = loop.train_epoch(model, optimiser, train, settings, epoch)
-    if settings.freeze:
-        loop.freeze(model, len(nets.binary_weights(model)))
+    loop.finish(model, train, settings)
     result = {"net": net, "quantiser": quantiser, "seed": seed, "epochs": epochs, "loss": round(loss, 4)}
     result |= agreement(model, deploy.deployed(model, net), net, data.load(dataset, "test", folder), "cpu")
     del result["confusion"]
-    out.write_text(json.dumps(result) + "\n")
+    files.write(out.parent, {out.name: f"{json.dumps(result)}\n".encode()})
 
 
 def table(results):
@@ -98,7 +97,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1)] = 5,
     epochs: Annotated[int, typer.Option(min=1, help="Of every cell.")] = 10,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at a time, one core each.")] = 2,
-    out: Annotated[Path, typer.Option(help="Folder of the results, the table and the plot.")] = Path("docs/study"),
+    out: Annotated[Path, typer.Option(help="Folder of the results, the table and the plot.")] = Path("runs/study"),
 ):
     """Train every quantiser on every network with every seed, and compare."""
     with reported():

@@ -45,7 +45,8 @@ def train(out, *arguments):
     return torch.load(out / "checkpoint.pt", weights_only=True)["model"], log
 
 
-@pytest.mark.parametrize("settings", ["shift = 2\nmirror = true\nmixup = 0.3", "freeze = 1", "quantiser = 'pow2'"])
+@pytest.mark.parametrize("settings", ["shift = 2\nmirror = true\nmixup = 0.3", "freeze = 1", "quantiser = 'pow2'",
+                                      "ema = 0.9"])
 def test_two_processes_are_as_one(tmp_path, pictures, settings):
     recipe = tmp_path / "own.toml"
     recipe.write_text(f"epochs = 3\nbatch = 16\nrate = 0.01\n{settings}\n")

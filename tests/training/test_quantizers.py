@@ -22,6 +22,7 @@ def test_quantiser_learns_and_deploys_as_signs(tiny, name):
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate)
     losses = [loop.train_epoch(model, optimiser, images, recipe, epoch) for epoch in range(4)]
     assert losses[3] < losses[0] - 0.2
+    loop.finish(model, images, recipe)
     plain = deploy.deployed(model, "tiny")
     for weight in nets.binary_weights(plain):
         assert set(weight.unique().tolist()) == {-1.0, 1.0}
@@ -36,6 +37,7 @@ def test_quantiser_learns_and_deploys_as_signs(tiny, name):
 def test_deployed_network_is_what_the_golden_model_computes(tiny, name, tmp_path):
     torch.manual_seed(5)
     model, images = nets.build("tiny", name), stripes(200)
+    quantizers.anneal(model, 1.0)
     loop.calibrate(model, images)
     plain = deploy.deployed(model, "tiny")
     path = tmp_path / "tiny.onnx"
@@ -54,7 +56,7 @@ def test_no_such_quantiser():
 @pytest.mark.parametrize(("module", "soft"), [
     (quantizers.ClampedSign, lambda x: x.clamp(-1, 1)),
     (quantizers.PassedSign, lambda x: x),
-    (quantizers.ScaledSign, lambda x: x.clamp(-1, 1)),
+    (quantizers.ScaledSign, lambda x: x),
     (quantizers.SoftSign, lambda x: (np.log(9) / 2 * x.clamp(-1, 1)).tanh() / 0.8),
     (quantizers.UncertainSign, lambda x: x.clamp(-1, 1)),
 ])
@@ -75,13 +77,54 @@ def test_gradient_is_that_of_the_soft_function(module, soft):
 
 def test_annealing():
     tanh, recu, ubq = quantizers.SteepTanh(), quantizers.RectifiedSign(), quantizers.UncertainSign()
-    for progress, values in [(0, (1, 0.85, 1)), (1, (1000, 0.99, 0.05))]:
+    for progress, values in [(0, (1, 0.85, 1)), (1, (100, 0.99, 0.05))]:
         for module in (tanh, recu, ubq):
             module.anneal(progress)
         assert [tanh.nu.item(), recu.tau.item(), ubq.u.item()] == pytest.approx(values)
     x = torch.linspace(-0.2, 0.2, 9)
     assert torch.allclose(ubq.train()(x)[0], (20 * x).clamp(-1, 1), atol=1e-6)
     assert set(ubq.eval()(x)[0].tolist()) == {-1.0, 1.0}
+
+
+def test_uncertainty_is_least_in_the_second_half():
+    ubq = quantizers.UncertainSign()
+    ubq.anneal(0.25)
+    assert ubq.u.item() == pytest.approx(0.05**0.5)
+    ubq.anneal(0.5)
+    assert ubq.u.item() == pytest.approx(0.05)
+
+
+def test_soft_statistics_are_measured_anew(tiny):
+    torch.manual_seed(3)
+    model, images = nets.build("tiny", "ubq"), stripes(200)
+    loop.train_epoch(model, loop.adam(model), images, Recipe(4, rate=0.01, batch=20, quantiser="ubq"), 0)
+    loop.finish(model, images, Recipe(4, batch=20, quantiser="ubq"))
+    sums = model.conv1_1(model.input(model.centre(loop.scale(images.pixels))))
+    assert torch.allclose(model.norm1_1.running_mean, sums.mean((0, 2, 3)), rtol=1e-4, atol=1e-4)
+    assert not model.training
+
+
+def test_filters_of_one_weight_are_not_standardised():
+    recu = quantizers.RectifiedSign()
+    assert recu(torch.tensor([[[[0.5]]], [[[-0.25]]]]))[0].sign().flatten().tolist() == [1, -1]
+
+
+def test_soft_sign_comes_back_into_its_range():
+    dsq = quantizers.SoftSign()
+    with torch.no_grad():
+        dsq.a.fill_(0.6)
+    dsq(torch.linspace(-1, 1, 9))[0].square().sum().backward()
+    assert dsq.a.grad is not None
+    (dsq(torch.linspace(-1, 1, 9))[0] * torch.linspace(-1, 1, 9)).sum().backward()
+    assert dsq.a.grad != 0
+
+
+def test_ternary_filters_may_be_all_zero(tiny):
+    model = nets.build("tiny", "ternary")
+    with torch.no_grad():
+        nets.binary_weights(model)[1][0] = 0
+    loop.calibrate(model, stripes(100))
+    assert not deploy.deployed(model, "tiny").conv1_2.weight[0].any()
 
 
 def test_loss_aware_scale_follows_the_curvature():

@@ -95,13 +95,13 @@ def test_going_on(run):
     folder = run()
     (folder / "tiny.json").unlink()
     said, page = call(folder)
-    assert "still going on: 3 epochs, validation accuracy 81.00 %" in said
+    assert "still going on or of full precision: 3 epochs, validation accuracy 81.00 %" in said
     assert written(folder) == ["curves.png", "report.html"]
     assert "still going on" in page and "Confusion" not in page
 
 
 def test_gone_on_with_more_epochs(run):
-    assert "still going on: 3 epochs" in call(run(epochs=2))[0]
+    assert "of full precision: 3 epochs" in call(run(epochs=2))[0]
 
 
 def test_untrained(run):

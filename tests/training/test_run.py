@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -95,13 +96,27 @@ def test_settings_that_do_not_go_together(text, words, tmp_path):
     assert status == 2 and words in output
 
 
+def test_runs_on_other_images_have_other_folders(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda dataset, *_: arrays(200 if dataset == "cifar10" else 300))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text("epochs = 1\nbatch = 20\n")
+    for arguments in ((), ("--dataset", "svhn"), ("--calibrate-only",)):
+        assert invoke("--net", "tiny", "--recipe", "own.toml", *arguments)[0] == 0
+    trained = {path.name: json.loads((path / "tiny.json").read_text()) for path in (tmp_path / "runs").iterdir()}
+    assert {name: report["tested"] for name, report in trained.items()} == {
+        "tiny-own-1": 200, "tiny-own-svhn-1": 300, "tiny-own-calibrated-1": 200}
+    assert trained["tiny-own-1"]["validation"] is not None and trained["tiny-own-calibrated-1"]["validation"] is None
+
+
 def test_a_teacher_is_trained_first(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load", lambda *_: arrays(300))
     (tmp_path / "teacher.toml").write_text("epochs = 5\nbatch = 20\nrate = 0.002\nquantiser = 'real'\n")
     (tmp_path / "own.toml").write_text(
         f"epochs = 2\nbatch = 20\ndistil = 0.5\nteacher = '{tmp_path / 'teacher.toml'}'\n")
-    status, output = invoke("--net", "tiny", "--recipe", str(tmp_path / "own.toml"), "--out", str(tmp_path / "run"))
-    assert status == 0 and (tmp_path / "run" / "teacher" / "checkpoint.pt").is_file()
+    arguments = "--net", "tiny", "--recipe", str(tmp_path / "own.toml"), "--batch", "15", "--out", str(tmp_path / "run")
+    status, output = invoke(*arguments)
+    assert status == 0
+    assert loop.checkpoint(tmp_path / "run" / "teacher" / "checkpoint.pt", "cpu")[1].batch == 15
     taught = float(re.search(r"tiny's teacher: (\S+) % of the validation images", output)[1])
     assert taught > 80
 
@@ -124,6 +139,15 @@ def test_power_of_two_weights_start_from_full_precision(tiny, tmp_path, monkeypa
                        "--calibrate-only")
     report = json.loads((tmp_path / "rounded" / "tiny.json").read_text())
     assert status == 0 and report["trained"] and report["epochs"] == 0 and report["accuracy"] is not None
+
+    # What started elsewhere does not go on here.
+    started = *arguments, str(tmp_path / "other"), "--start"
+    assert invoke(*started, str(tmp_path / "run" / "start"))[0] == 0
+    shutil.copytree(tmp_path / "run" / "start", tmp_path / "start")
+    state = torch.load(tmp_path / "start" / "checkpoint.pt", weights_only=True)
+    torch.save(state | {"note": "another"}, tmp_path / "start" / "checkpoint.pt")
+    status, output = invoke(*started, str(tmp_path / "start"))
+    assert status == 2 and "was made by another recipe (start " in output
 
 
 def test_pruned_network_is_exported_smaller(tiny, tmp_path, monkeypatch):

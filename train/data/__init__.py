@@ -83,7 +83,7 @@ def _published(name, split, folder):
     if not folder:
         raise UserError("no data folder: give --data DIR, or set the environment variable BNN_DATA")
     dataset = DATASETS[name]
-    below = Path(folder) / dataset.folder
+    below = Path(folder).expanduser() / dataset.folder
     paths = [below / file for file in dataset.splits[split]]
     missing = [path.name for path in paths if not formats.exists(path)]
     if missing:

@@ -52,7 +52,8 @@ class Recipe:
     act_bits : int
         Of activations in fixed point.
     start : str
-        Recipe of a full-precision network, trained first, whose weights this one starts from; empty: random ones.
+        Recipe of a full-precision network, trained first, whose weights this one starts from, or the SHA-256 of the
+        checkpoint that ``--start`` names; empty: random ones.
     shift : int
         Move each image by up to so many pixels each way, the border filled with black.
     mirror : bool
@@ -109,9 +110,9 @@ class Recipe:
     seed: int = 1
 
     def rate_at(self, epoch):
-        """Learning rate at ``epoch``, a float; from a tenth of the first to 0 after each layer that is frozen."""
+        """Learning rate at ``epoch``, a float; from the first to 0 again after each layer that is frozen."""
         if epoch >= self.epochs:
-            return 0.1 * self.rate * (1 + cos(pi * ((epoch - self.epochs) / self.freeze % 1))) / 2
+            return self.rate * (1 + cos(pi * ((epoch - self.epochs) / self.freeze % 1))) / 2
         fraction = epoch / self.epochs
         return self.rate * {"linear": min(1, 2 * (1 - fraction)), "cosine": (1 + cos(pi * fraction)) / 2,
                             "halving": 0.5 ** (epoch // 40),

@@ -50,7 +50,8 @@ def _summary(found):
     """One line for the terminal."""
     if not found.facts:
         last = found.curves["epoch"][-1], found.curves["accuracy"][-1]
-        return f"still going on: {last[0]} epochs, validation accuracy {last[1]:.2f} %; its curves only"
+        return (f"no network here, as the run is still going on or of full precision: {last[0]} epochs, validation "
+                f"accuracy {last[1]:.2f} %; its curves only")
     facts, images = found.facts, f"{found.confusion.sum():,} test images"
     name = escape(clean(facts["net"]))
     if not facts["trained"]:

@@ -16,7 +16,7 @@ NAMED = 34  # names beside it, at most
 EXTRA = {
     "rate": ("Learning rate", "", 1),
     "flips": ("Binary weights whose sign changed in the epoch", "%", 100),
-    "uncertain": ("Weights that are not frozen to a sign yet", "%", 100),
+    "uncertain": ("Weights that are uncertain, no signs yet", "%", 100),
 }  # by column of the log: title, unit, what to multiply with
 COLUMN, BARS = 25, 100  # classes one below the other; classes in all
 
