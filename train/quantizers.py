@@ -17,6 +17,7 @@ weights of more values, and rectified activations in fixed point.
 | bayes | BayesBiNN, Meng et al. 2020: odds for each weight, relaxed samples (here with the recipe's optimiser) |
 | real | none: real weights, rectified activations; for teachers and to start from, cannot be exported |
 | ubq | our reconstruction of UBQ, Trusov et al. 2024 (only its abstract is public): soft where uncertain |
+| gradual | hard tanh first, as ``ubq`` begins, signs in the second half: deep networks learn sooner |
 | ternary | Ternary weight networks, Li and Liu 2016: 0 below 0.7 of the mean magnitude, else sign times a scale |
 | pow2 | n-BQ-NN, Chen et al. 2020: 0 and powers of two, see `train.powers` |
 | rounded | direct rounding to the same, which that paper compares with: weights stay where they began |
@@ -224,6 +225,24 @@ class UncertainSign(TensorQuant):
         return through((x / self.u.clamp_min(1e-30)).clamp(-1, 1), x.clamp(-1, 1))
 
 
+class GradualSign(UncertainSign):
+    """UncertainSign in the first half of the training, then sign, with the same gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.hard = False
+
+    def anneal(self, progress):
+        """Set u for ``progress`` in [0, 1]; 0 in the second half."""
+        super().anneal(progress)
+        self.hard = progress >= 0.5
+        if self.hard:
+            self.settle()
+
+    def quantise(self, x):
+        return through(signs(x), x.clamp(-1, 1)) if self.hard else super().quantise(x)
+
+
 class Quantizer(NamedTuple):
     """A way to train.
 
@@ -293,6 +312,7 @@ QUANTIZERS = {
     "bayes": Quantizer(SampledSign, ClampedSign, clamped=False, soft=True),
     "real": Quantizer(Real, nn.ReLU, clamped=False),
     "ubq": Quantizer(UncertainSign, UncertainSign, soft=True),
+    "gradual": Quantizer(GradualSign, GradualSign),
     "ternary": Quantizer(Ternary, FixedPoint),
     "pow2": Quantizer(PowerOfTwo, FixedPoint),
     "rounded": Quantizer(Rounded, FixedPoint),

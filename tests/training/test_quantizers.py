@@ -94,6 +94,17 @@ def test_uncertainty_is_least_in_the_second_half():
     assert ubq.u.item() == pytest.approx(0.05)
 
 
+def test_signs_come_gradually():
+    gradual, x = quantizers.GradualSign(), torch.tensor([-2.0, -0.02, 0.0, 0.02, 2.0])
+    gradual.anneal(0.49)
+    assert gradual(x)[0].tolist() == pytest.approx([-1, -0.02 / 0.05**0.98, 0, 0.02 / 0.05**0.98, 1])
+    gradual.anneal(0.5)
+    assert gradual(x)[0].tolist() == [-1, -1, 1, 1, 1] and gradual.u == 0
+    leaf = x.clone().requires_grad_()
+    gradual(leaf)[0].sum().backward()
+    assert leaf.grad.tolist() == [0, 1, 1, 1, 0]
+
+
 def test_soft_statistics_are_measured_anew(tiny):
     torch.manual_seed(3)
     model, images = nets.build("tiny", "ubq"), stripes(200)
