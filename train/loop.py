@@ -1,11 +1,8 @@
 """The training loop: latent weights learn by a recipe, a checkpoint after every epoch."""
 
 import copy
-import csv
-import hashlib
-import io
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tensorboardX import SummaryWriter
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gen.errors import UserError
-from train import augment, files, fixed, parallel, quantizers
+from train import augment, checkpoints, fixed, parallel, quantizers
+from train.checkpoints import COLUMNS
 from train.freeze import freeze
 from train.nets import binary_weights
-from train.recipes import Recipe
-
-COLUMNS = "epoch", "loss", "accuracy", "rate", "flips", "uncertain", "seconds"
 
 
 class Images(NamedTuple):
@@ -66,11 +60,6 @@ def optimiser_of(recipe, model):
 def epochs_of(recipe, model):
     """Epochs of the whole training: the schedule, and for each layer but the last the time after it is frozen."""
     return recipe.epochs + recipe.freeze * (len(binary_weights(model)) - 1)
-
-
-def frozen_at(recipe, epoch):
-    """Layers that are frozen in ``epoch``, from the input on."""
-    return (epoch - recipe.epochs) // recipe.freeze + 1 if recipe.freeze and epoch >= recipe.epochs else 0
 
 
 def batches(images, classes, recipe, epoch):
@@ -120,7 +109,7 @@ def train_epoch(model, optimiser, images, recipe, epoch, teacher=None, done=lamb
     float
         Mean cross-entropy.
     """
-    freeze(model, frozen_at(recipe, epoch))
+    freeze(model, recipe.frozen_at(epoch))
     fixed.forget(model)
     model.train()
     torch.manual_seed(1_000_003 * recipe.seed + epoch)  # of quantisers that sample
@@ -262,8 +251,9 @@ def fit(model, train, validation, recipe, out, teacher=None, progress=True):
         freeze(copy.deepcopy(model), len(binary_weights(model)))  # or say now what would be in the way at the end
     optimiser = optimiser_of(recipe, model)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
-    origin = _origin(train)
-    log = _resume(out, model, optimiser, average, recipe, origin, train.labels.device)
+    parts = {"model": model, "optimiser": optimiser} | ({"average": average} if average else {})
+    run = checkpoints.Run(out, recipe, checkpoints.digest(train), parts)
+    log = run.resume(train.labels.device)
     epochs, steps = epochs_of(recipe, model), _steps(train, recipe)
     if train.labels.is_cuda and parallel.world() == 1:
         model.compile()
@@ -280,7 +270,7 @@ def fit(model, train, validation, recipe, out, teacher=None, progress=True):
         for epoch in range(len(log), epochs):
             last = f", validation {log[-1]['accuracy']:.2f} %" if log else ""
             bar.update(task, description=f"epoch {epoch + 1} of {epochs}{last}")
-            if frozen_at(recipe, epoch) != frozen_at(recipe, epoch - 1):
+            if recipe.frozen_at(epoch) != recipe.frozen_at(epoch - 1):
                 torch.compiler.reset()  # it gives up what has changed too often
             signs = [weight > 0 for weight in binary_weights(model)]
             loss = train_epoch(model, optimiser, train, recipe, epoch, teacher, done)
@@ -289,7 +279,7 @@ def fit(model, train, validation, recipe, out, teacher=None, progress=True):
                 epoch + 1, loss, accuracy(model, validation), recipe.rate_at(epoch), _share(flips),
                 quantizers.uncertain(model), before + time.monotonic() - start), strict=True)))  # fmt: skip
             if parallel.rank() == 0:
-                _save(out, model, optimiser, average, recipe, origin, log)
+                run.save(log)
                 _tell(log[-1], epochs, events, printed=not progress)
     if average:
         _take_over(model, average)
@@ -336,74 +326,3 @@ def _tell(row, epochs, events, printed):
     if printed:
         print(f"epoch {row['epoch']} of {epochs}: loss {row['loss']:.4f}, validation {row['accuracy']:.2f} %, "
               f"{row['seconds']:,.0f} s", flush=True)
-
-
-def _origin(images):
-    """What tells images from others."""
-    digest = hashlib.sha256()
-    for tensor in images:
-        digest.update(tensor.cpu().numpy())
-    return digest.hexdigest()
-
-
-def _save(out, model, optimiser, average, recipe, origin, log):
-    """Replace the checkpoint, then the log, which :func:`_resume` mends should only the first have come about."""
-    state = {
-        "recipe": asdict(recipe), "images": origin, "log": log, "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(), "average": average.state_dict() if average else {},
-    }  # fmt: skip
-    torch.save(state, out / "checkpoint.new")
-    (out / "checkpoint.new").replace(out / "checkpoint.pt")
-    _write(out, log)
-
-
-def _write(out, log):
-    """Replace the log."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS)
-    writer.writeheader()
-    writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in log)
-    files.write(out, {"log.csv": text.getvalue().encode()})
-
-
-def _resume(out, model, optimiser, average, recipe, origin, device):
-    """Load the state in the checkpoint in ``out``, if there is one; returns its log."""
-    path, log = out / "checkpoint.pt", []
-    if path.is_file():
-        state, old, log = checkpoint(path, device)
-        constant = recipe.schedule == "linear" and len(log) <= min(old.epochs, recipe.epochs) / 2
-        if old != (replace(recipe, epochs=old.epochs) if constant and recipe.quantiser == "ste" else recipe):
-            differences = [f"{key} {was!r} there, {value!r} here" for key, value in asdict(recipe).items()
-                           if (was := getattr(old, key)) != value]
-            raise UserError(f"{path} was made by another recipe ({', '.join(differences)}); name another folder")
-        if state.get("images") != origin:
-            raise UserError(f"{path} was made with other images; name another folder")
-        freeze(model, frozen_at(recipe, len(log) - 1))
-        parts = {"model": model, "optimiser": optimiser} | ({"average": average} if average else {})
-        restore(path, state, parts)
-        quantizers.observe(model, optimiser)
-        if parallel.rank() == 0:
-            _write(out, log)
-    if parallel.largest(torch.tensor(len(log), device=device)) != len(log):
-        raise UserError(f"{path} is not there for every process; name a folder that all machines share")
-    return log
-
-
-def checkpoint(path, device):
-    """Read a checkpoint; returns its state, recipe and log."""
-    try:
-        state = torch.load(path, weights_only=True, map_location=device)
-        return state, Recipe(**state["recipe"]), [dict(row) for row in state["log"]]
-    except Exception as error:  # whatever the bytes make of PyTorch's reader
-        raise UserError(f"{path} is no checkpoint of ours, or is damaged ({type(error).__name__}): "
-                        f"remove it, or name another folder") from None
-
-
-def restore(path, state, parts):
-    """Load what ``state``, from the checkpoint ``path``, has of ``parts``: models and optimisers by name."""
-    try:
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is of another network ({str(error).splitlines()[0]}); "
-                        f"name another folder") from None

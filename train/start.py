@@ -5,7 +5,7 @@ import hashlib
 import torch
 
 from gen.errors import UserError
-from train import loop, nets
+from train import checkpoints, nets
 
 __all__ = ["digest", "full_precision", "start"]
 
@@ -21,12 +21,12 @@ def full_precision(folder, net, classes, device):
     path = folder / "checkpoint.pt"
     if not path.is_file():
         raise UserError(f"--start {folder}: there is no checkpoint.pt; name the folder of a full-precision run")
-    state, recipe, _ = loop.checkpoint(path, device)
+    state, recipe, _ = checkpoints.read(path, device)
     if recipe.quantiser != "real":
         raise UserError(f"--start {folder}: trained with quantiser {recipe.quantiser}; name a run of real weights "
                         "(recipe full or teacher)")
     model = nets.build(net, "real", classes).to(device)
-    loop.restore(path, state, {"model": model})
+    checkpoints.restore(path, state, {"model": model})
     return model
 
 

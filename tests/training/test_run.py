@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gen.importers import qonnx
 from tests.training.samples import TINY, arrays
-from train import classes, data, export, loop, prune, run
+from train import checkpoints, classes, data, export, loop, prune, run
 
 
 def invoke(*arguments):
@@ -116,7 +116,7 @@ def test_a_teacher_is_trained_first(tiny, tmp_path, monkeypatch):
     arguments = "--net", "tiny", "--recipe", str(tmp_path / "own.toml"), "--batch", "15", "--out", str(tmp_path / "run")
     status, output = invoke(*arguments)
     assert status == 0
-    assert loop.checkpoint(tmp_path / "run" / "teacher" / "checkpoint.pt", "cpu")[1].batch == 15
+    assert checkpoints.read(tmp_path / "run" / "teacher" / "checkpoint.pt", "cpu")[1].batch == 15
     taught = float(re.search(r"tiny's teacher: (\S+) % of the validation images", output)[1])
     assert taught > 80
 

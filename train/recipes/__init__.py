@@ -118,6 +118,10 @@ class Recipe:
                             "halving": 0.5 ** (epoch // 40),
                             "tenths": 0.1 ** ((fraction >= 0.5) + (fraction >= 0.75))}[self.schedule]
 
+    def frozen_at(self, epoch):
+        """Layers that are frozen in ``epoch``, from the input on."""
+        return (epoch - self.epochs) // self.freeze + 1 if self.freeze and epoch >= self.epochs else 0
+
 
 def names():
     """The recipes that come with us."""
