@@ -42,7 +42,7 @@ def test_file_and_report_agree(net):
 
 
 def test_untrained_is_called_so():
-    _, report = unpacked("bvgg16")
+    _, report = unpacked("tbqnn")
     assert report["trained"] is False and report["accuracy"] is None
 
 

@@ -39,18 +39,24 @@ from train.tensor_quant import Injector, TensorQuant, signs, through
 __all__ = ["QUANTIZERS", "Quantizer", "anneal", "find", "observe", "of", "uncertain"]
 
 
-class _Sign(torch.autograd.Function):
-    """``sign(x)`` with sign(0) = +1; its gradient is 1 inside (-1, 1) and 0 outside."""
+EDGE = 1 + 2.0**-7  # next to 1 in bfloat16: what is clamped to 1 still learns
+
+
+class _Window(torch.autograd.Function):
+    """``clamp(x / u, -1, 1)``, or ``sign(x)`` where u is None; its gradient is 1 within [-1, 1] and 0 outside.
+
+    In few passes through memory, which is what it takes its time for.
+    """
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx, x, u):
         ctx.save_for_backward(x)
-        return signs(x)
+        return signs(x) if u is None else (x / u).clamp_(-1, 1)
 
     @staticmethod
     def backward(ctx, gradient):
         (x,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, x, -1.0, 1.0)
+        return torch.ops.aten.hardtanh_backward(gradient, x, -EDGE, EDGE), None
 
 
 class PassedSign(TensorQuant):
@@ -82,7 +88,7 @@ class ClampedSign(TensorQuant):
     """``sign(clamp(x, -1, 1))``: no gradient outside (-1, 1). Brevitas' ClampedBinaryQuant, several times faster."""
 
     def quantise(self, x):
-        return _Sign.apply(x)
+        return _Window.apply(x, None)
 
 
 class ScaledSign(TensorQuant):
@@ -222,7 +228,7 @@ class UncertainSign(TensorQuant):
     def quantise(self, x):
         if not self.training:
             return signs(x)
-        return through((x / self.u.clamp_min(1e-30)).clamp(-1, 1), x.clamp(-1, 1))
+        return _Window.apply(x, self.u.clamp_min(1e-30))
 
 
 class GradualSign(UncertainSign):
@@ -240,7 +246,7 @@ class GradualSign(UncertainSign):
             self.settle()
 
     def quantise(self, x):
-        return through(signs(x), x.clamp(-1, 1)) if self.hard else super().quantise(x)
+        return _Window.apply(x, None) if self.hard else super().quantise(x)
 
 
 class Quantizer(NamedTuple):

@@ -50,7 +50,8 @@ def main(
     batch: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     bfloat16: Annotated[bool | None, typer.Option(help="Instead of the recipe's; faster with AMX or a GPU.")] = None,
     start_folder: Annotated[
-        Path | None, typer.Option("--start", help="Folder of a full-precision run of NET, whose weights to start from.")
+        Path | None, typer.Option("--start", help="Folder of a run of NET whose weights to start from: of full "
+                                                  "precision, or of other images.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; the fastest there is when not given.")] = "",
     calibrate_only: Annotated[
@@ -99,10 +100,10 @@ def main(
         model = _build(net, settings, outputs, device)
         first = partial(_full_precision, net, settings, outputs, device, train, validation, batch, bfloat16)
         if start_folder:
-            start.start(model, start.full_precision(start_folder, net, outputs, device))
+            start.start(model, start_folder)
             settings = replace(settings, start=start.digest(start_folder))
         elif settings.start and not calibrate_only:
-            start.start(model, first("start", settings.start, out / "start"))
+            start.take_over(model, first("start", settings.start, out / "start").state_dict())
         report = {
             "net": net, "dataset": _name_of(dataset), "classes": classes, "trained": trained,
             "recipe": asdict(settings), "seed": seed, "machine": machine(device),

@@ -80,7 +80,7 @@ def test_photographs(tmp_path):
 
 
 def test_untrained_is_called_so(tmp_path):
-    assert "UNTRAINED" in call(CAT, "--net", "bvgg16", out=tmp_path)
+    assert "UNTRAINED" in call(CAT, "--net", "densenet22", out=tmp_path)
 
 
 def test_frame_is_what_the_network_sees():

@@ -158,16 +158,29 @@ def test_starts_from_full_precision(small, words):
     images = stripes(40)
     full = small(words, "real", images)
     model = nets.build("small", quantizers.find("pow2")._replace(weight=quantizers.Real))
-    start.start(model, full)
+    assert start.take_over(model, full.state_dict()) == []
     loop.calibrate(model, images)
     scores = [loop.predict(net.double(), images.pixels, torch.float64) for net in (full, model)]
     assert torch.allclose(*scores, atol=0.02)
 
 
-def test_start_of_another_kind_is_refused(tmp_path, tiny):
-    with pytest.raises(UserError, match=r"--start .*no checkpoint.pt; name the folder of a full-precision run"):
-        start.full_precision(tmp_path, "tiny", 10, "cpu")
-    recipe = Recipe(1, batch=20)
-    loop.fit(tiny, stripes(40), stripes(20), recipe, tmp_path, progress=False)
-    with pytest.raises(UserError, match="trained with quantiser ste; name a run of real weights"):
-        start.full_precision(tmp_path, "tiny", 10, "cpu")
+def test_starts_from_other_images(tmp_path, tiny):
+    """All but the last layer, of more classes, is that of the earlier run; uncertainty begins anew."""
+    earlier, recipe = nets.build("tiny", "gradual"), Recipe(2, batch=20, quantiser="gradual")
+    loop.fit(earlier, stripes(40), stripes(20), recipe, tmp_path, progress=False)
+    model = nets.build("tiny", "gradual", classes=12)
+    last = nets.binary_weights(model)[-1].clone()
+    start.start(model, tmp_path)
+    *same, ours = map(torch.equal, nets.binary_weights(model)[:-1], nets.binary_weights(earlier)[:-1])
+    assert all(same) and ours and torch.equal(last, nets.binary_weights(model)[-1])
+    assert torch.equal(model.norm1_2.running_mean, earlier.norm1_2.running_mean)
+    assert earlier.sign1_1.act_quant.fused_activation_quant_proxy.tensor_quant.u == 0
+    assert model.sign1_1.act_quant.fused_activation_quant_proxy.tensor_quant.u == 1
+
+
+def test_start_of_another_network_is_refused(tmp_path, tiny):
+    with pytest.raises(UserError, match=r"--start .*no checkpoint.pt; name the folder of a run"):
+        start.start(tiny, tmp_path)
+    loop.fit(tiny, stripes(40), stripes(20), Recipe(1, batch=20), tmp_path, progress=False)
+    with pytest.raises(UserError, match="a run of another network, which has no such conv1_1"):
+        start.start(nets.build("cnv"), tmp_path)
