@@ -42,7 +42,7 @@ def test_verilator(tmp_path):
     in_verilog(100, tmp_path, tool="verilator")
 
 
-@pytest.mark.skipif(not shutil.which("iverilog"), reason="Verilator has models of its own for these cells; needs Icarus")
+@pytest.mark.skipif(not shutil.which("iverilog"), reason="Verilator has its own models of these cells; needs Icarus")
 @pytest.mark.parametrize(("text", "fault"), [
     ("64'h96696996f99f9009", "64'h96696996f99f9008"), ("64'h6996966996696996", "64'h6996966996696986"),
     (r"\.CI_TOP\(start\[k\+1\]\)", ".CI_TOP(1'b0)"), (r"\.clear\([^)]*\)", ".clear(1'b1)")],
