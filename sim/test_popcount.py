@@ -4,7 +4,6 @@
 import json
 import random
 import re
-import shutil
 
 import pytest
 
@@ -42,7 +41,6 @@ def test_verilator(tmp_path):
     in_verilog(100, tmp_path, tool="verilator")
 
 
-@pytest.mark.skipif(not shutil.which("iverilog"), reason="Verilator has its own models of these cells; needs Icarus")
 @pytest.mark.parametrize(("text", "fault"), [
     ("64'h96696996f99f9009", "64'h96696996f99f9008"), ("64'h6996966996696996", "64'h6996966996696986"),
     (r"\.CI_TOP\(start\[k\+1\]\)", ".CI_TOP(1'b0)"), (r"\.clear\([^)]*\)", ".clear(1'b1)")],
@@ -51,7 +49,8 @@ def test_verilog_with_faults(text, fault, tmp_path):
     found = []
 
     def edit(verilog):
-        edited, count = re.subn(text, fault, verilog)
+        cells = verilog.replace("`ifdef VERILATOR", "`ifdef WORDS")  # for which Verilator has models of its own
+        edited, count = re.subn(text, fault, cells)
         found.append(count)
         return edited
 
